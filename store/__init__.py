@@ -1,0 +1,1 @@
+"""What is remembered: tables, queries, the run state machine, blobs. The truth."""

@@ -1,0 +1,50 @@
+"""Every setting of the service, read once from the environment into a frozen object and handed down."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from environs import Env
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Each field has its `LEARND_…` variable; what they mean and their defaults stand in `docs/operations.md`."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    data_dir: Path = Path("learnd-data")
+    slots: int = 1
+    api_processes: int = 1
+    database_url: str = ""  # "": SQLite in the data folder
+    redis_url: str = ""  # "": an embedded Valkey, started by `learnd up`
+    blob_url: str = ""  # "": a folder in the data folder
+    bootstrap_key: str = ""
+    heartbeat_seconds: float = 10.0
+    lease_seconds: float = 60.0
+    reconcile_seconds: float = 10.0
+    drain_seconds: float = 30.0
+    max_upload_bytes: int = 1 << 30
+    max_rows: int = 50_000_000
+    max_columns: int = 10_000
+    max_members: int = 4_096
+    max_parameters: int = 250_000_000
+    max_memory_bytes: int = 0  # 0: what the machine has
+    log_level: str = "info"
+
+    @property
+    def database(self) -> str:
+        """The database's URL; without one, SQLite in the data folder."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'learnd.db'}"
+
+    @property
+    def blobs(self) -> str:
+        """The blob store's URL; without one, a folder in the data folder."""
+        return self.blob_url or f"file://{self.data_dir.resolve() / 'blobs'}"
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        env = Env(prefix="LEARND_")
+        read: dict[Any, Callable[..., Any]] = {int: env.int, float: env.float, str: env.str, Path: env.path}
+        return cls(**{each.name: read[each.type](each.name.upper(), each.default) for each in fields(cls)})
