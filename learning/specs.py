@@ -58,7 +58,7 @@ class MemberSpec:
 
 
 def members_of(spec: Mapping[str, Any]) -> tuple[MemberSpec, ...]:
-    """The members of a resolved run spec, in the order of the contract: the sweep's keys in order of path, the last fastest."""
+    """The members of a resolved run spec, a sweep's keys in order of path, the last fastest."""
     return tuple(_member(spec, index, overrides) for index, overrides in enumerate(overrides_of(spec)))
 
 

@@ -10,7 +10,7 @@ from environs import Env
 
 @dataclass(frozen=True)
 class Settings:
-    """Each field has its `LEARND_…` variable; what they mean and their defaults stand in `docs/operations.md`."""
+    """Each field has its `LEARND_…` variable; `docs/operations.md` says what each means, with its default."""
 
     host: str = "127.0.0.1"
     port: int = 8080
