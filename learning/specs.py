@@ -30,7 +30,7 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """The hidden layers; input and output widths come from data and target. No layer is linear or logistic regression."""
+    """The hidden layers; input and output widths come from data and target. No layer: linear or logistic regression."""
 
     layers: tuple[LayerSpec, ...] = ()
 
