@@ -1,0 +1,66 @@
+# Every command works from nothing: the environment is made when it is missing or out of date.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help install demo up test lint format bench faults constraints clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo     train on real tables through the whole real service, and predict"
+	@echo "make up       run the service on http://127.0.0.1:8080 until Ctrl-C"
+	@echo "make test     lint, types and all tests, on SQLite and PostgreSQL"
+	@echo "make lint     ruff, mypy, import contracts, migration drift, dependencies"
+	@echo "make bench    measure what the README claims; writes benchmarks/RESULTS.md"
+	@echo "make faults   the long fault tests"
+	@echo "make install  only make the environment in .venv"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "learnd needs Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing learnd into .venv; the first time takes a minute or two." >&2
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed
+	@echo "Installing the tools of the tests into .venv." >&2
+	$(PIP) install --constraint constraints.txt --editable '.[test,lint]'
+	@touch $@
+
+install: .venv/.installed
+
+demo: .venv/.installed
+	$(BIN)/learnd demo
+
+up: .venv/.installed
+	$(BIN)/learnd up
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/python -m store.migrating check
+
+format: .venv/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint
+	$(BIN)/pytest
+
+bench: .venv/.installed-dev
+	$(BIN)/python -m benchmarks
+
+faults: .venv/.installed-dev
+	$(BIN)/pytest -m faults tests/faults
+
+constraints: .venv/.installed-dev
+	{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/^torch==.*/torch==2.13.0/'; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
