@@ -1,0 +1,109 @@
+"""Raw columns, as they come from a dataset or a prediction request: what preprocessing starts from.
+
+Text and datetime columns have no form here: who asks for one as a feature or target is told so by name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from learning.errors import UnusableColumn
+from learning.vocabulary import Value, ordered
+
+ColumnType = Literal["numeric", "boolean", "categorical"]
+
+
+@dataclass(frozen=True, eq=False)
+class NumericColumn:
+    """`values` [N] float64; NaN is missing."""
+
+    values: Tensor
+
+    @property
+    def rows(self) -> int:
+        return self.values.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class CategoricalColumn:
+    """`codes` [N] integers into `values`; -1 is missing. A boolean column has the values False and True."""
+
+    codes: Tensor
+    values: tuple[Value, ...]
+
+    @property
+    def rows(self) -> int:
+        return self.codes.shape[0]
+
+
+Column = NumericColumn | CategoricalColumn
+Table = Mapping[str, Column]
+
+
+def column_of(table: Table, name: str) -> Column:
+    """Raises UnusableColumn where the table has none of that name that can be learned from."""
+    try:
+        return table[name]
+    except KeyError:
+        raise UnusableColumn(name, "is not in the table, or neither numeric, boolean nor categorical") from None
+
+
+def type_of(column: Column) -> ColumnType:
+    if isinstance(column, NumericColumn):
+        return "numeric"
+    boolean = bool(column.values) and all(isinstance(value, bool) for value in column.values)
+    return "boolean" if boolean else "categorical"
+
+
+def present(column: Column) -> Tensor:
+    """[N] bool: where the column has a value. An infinite number is as good as none."""
+    return column.values.isfinite() if isinstance(column, NumericColumn) else column.codes >= 0
+
+
+def take(column: Column, rows: Tensor | slice) -> Column:
+    if isinstance(column, NumericColumn):
+        return NumericColumn(column.values[rows])
+    return CategoricalColumn(column.codes[rows], column.values)
+
+
+def as_classes(column: Column) -> CategoricalColumn:
+    """The column's distinct values as classes, in order: by number, by code point, false before true.
+
+    Numbers become ints when all of them are whole.
+    """
+    if isinstance(column, NumericColumn):
+        there = present(column)
+        numbers, inverse = torch.unique(column.values[there], return_inverse=True)
+        codes = torch.full((column.rows,), -1, dtype=torch.int64)
+        codes[there] = inverse
+        whole = bool((numbers == numbers.trunc()).all())
+        return CategoricalColumn(codes, tuple(int(n) if whole else n for n in numbers.tolist()))
+    used = [value for value, count in zip(column.values, count_codes(column), strict=True) if count]
+    classes = tuple(ordered(used))
+    place = {value: index for index, value in enumerate(classes)}
+    return CategoricalColumn(recode(column, [place.get(value, -1) for value in column.values], missing=-1), classes)
+
+
+def as_numbers(column: Column) -> NumericColumn:
+    """A column of booleans as 0 and 1, one of numbers as they are. Raises TypeError for text."""
+    if isinstance(column, NumericColumn):
+        return column
+    if any(isinstance(value, str) for value in column.values):
+        raise TypeError("a column of text has no numbers")
+    numbers = torch.tensor([*map(float, column.values), float("nan")], dtype=torch.float64)
+    return NumericColumn(numbers[column.codes.long()])  # the code of a missing value, -1, takes the last: NaN
+
+
+def recode(column: CategoricalColumn, codes: list[int], *, missing: int) -> Tensor:
+    """[N] int64: each row's code replaced by `codes[code]`, and by `missing` where it has none."""
+    return torch.tensor([*codes, missing], dtype=torch.int64)[column.codes.long()]
+
+
+def count_codes(column: CategoricalColumn) -> list[int]:
+    """How many rows have each of `values`."""
+    codes = column.codes[column.codes >= 0].long()
+    counts: list[int] = torch.bincount(codes, minlength=len(column.values)).tolist()
+    return counts

@@ -1,0 +1,122 @@
+"""What is to be predicted: raw target columns to what the loss compares with, and the network's outputs back again.
+
+    task         encoded target           outputs [N, width]              width
+    regression   [N, T] float32, scaled   scaled values                   T, the number of targets
+    binary       [N, 1] float32, 0 or 1   one logit                       1
+    multiclass   [N] int64, the class     a logit for each class          C, the number of classes
+
+The scale of a regression target is fitted on the train rows. Its classes are the column's own, all of them: which
+classes there are belongs to the question, not to what was learned.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from learning.columns import Table, as_classes, as_numbers, column_of, present, recode, take
+from learning.errors import UnusableColumn
+from learning.scaling import moments
+from learning.vocabulary import Value
+
+Task = Literal["regression", "binary", "multiclass"]
+
+
+@dataclass(frozen=True)
+class Target:
+    task: Task
+    names: tuple[str, ...]
+    listed: bool  # whether the target was named in a list; then a prediction is an array, of one number or more
+    classes: tuple[Value, ...] | None
+    shift: tuple[float, ...]  # a value in its own unit is output * scale + shift
+    scale: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, columns: Table, names: str | Sequence[str], task: Task, rows: Tensor) -> "Target":
+        """Raises UnusableColumn for a target that is not in the table, or does not suit the task."""
+        listed = not isinstance(names, str)
+        several = tuple(names) if listed else (str(names),)
+        if task == "regression":
+            found = [moments(_numbers(columns, name)[rows]) for name in several]
+            shift = tuple(mean for mean, _ in found)
+            return cls(task, several, listed, None, shift, tuple(deviation or 1.0 for _, deviation in found))
+        (name,) = several
+        classes = as_classes(column_of(columns, name)).values
+        if len(classes) < 2 or (task == "binary" and len(classes) > 2):
+            raise UnusableColumn(name, f"has {len(classes)} classes, which is no {task} target")
+        return cls(task, several, listed, classes, (), ())
+
+    @property
+    def width(self) -> int:
+        """The number of output units."""
+        if self.classes is None:
+            return len(self.names)
+        return 1 if self.task == "binary" else len(self.classes)
+
+    def encode(self, columns: Table, rows: Tensor | None = None) -> Tensor:
+        """What the loss compares with: the table's rows, or the given ones in their order.
+
+        Raises UnusableColumn where a row has no target, or a class that was not there at training.
+        """
+        if self.classes is None:
+            values = torch.stack([_numbers(columns, name) for name in self.names], dim=1)
+            values = values if rows is None else values[rows]
+            return ((values - self._shift) / self._scale).float()
+        column = column_of(columns, self.names[0])
+        found = as_classes(column if rows is None else take(column, rows))
+        place = {value: index for index, value in enumerate(self.classes)}
+        codes = recode(found, [place.get(value, -1) for value in found.values], missing=-1)
+        if bool((codes < 0).any()):
+            raise UnusableColumn(self.names[0], "is missing in a row, or has a class that was not there at training")
+        return codes if self.task == "multiclass" else codes.float().unsqueeze(1)
+
+    def numbers(self, outputs: Tensor) -> Tensor:
+        """Scaled values [..., T] in the targets' own units, float64."""
+        return outputs.double() * self._scale + self._shift
+
+    @cached_property
+    def _shift(self) -> Tensor:
+        return torch.tensor(self.shift, dtype=torch.float64)
+
+    @cached_property
+    def _scale(self) -> Tensor:
+        return torch.tensor(self.scale, dtype=torch.float64)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "task": self.task,
+            "names": list(self.names) if self.listed else self.names[0],
+            "classes": None if self.classes is None else list(self.classes),
+            "shift": list(self.shift),
+            "scale": list(self.scale),
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> "Target":
+        names, classes = found["names"], found["classes"]
+        listed = not isinstance(names, str)
+        return cls(
+            task=found["task"],
+            names=tuple(names) if listed else (names,),
+            listed=listed,
+            classes=None if classes is None else tuple(classes),
+            shift=tuple(found["shift"]),
+            scale=tuple(found["scale"]),
+        )
+
+
+def rows_with_target(columns: Table, names: str | Sequence[str]) -> Tensor:
+    """[n] int64: the rows that have every target, in order."""
+    several = (names,) if isinstance(names, str) else names
+    there = torch.stack([present(column_of(columns, name)) for name in several])
+    return there.all(dim=0).nonzero().squeeze(1)
+
+
+def _numbers(columns: Table, name: str) -> Tensor:
+    try:
+        return as_numbers(column_of(columns, name)).values
+    except TypeError:
+        raise UnusableColumn(name, "holds text, which is no regression target") from None
