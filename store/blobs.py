@@ -1,0 +1,192 @@
+"""Blobs: weights, tables and checkpoints as bytes under the name of their own SHA-256, in a folder or an object store.
+
+A name is made here and nowhere else: nothing a caller sends can become a path. Writing the same bytes twice, in any
+order, from any number of processes, is harmless.
+"""
+
+import hashlib
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import ObjectStore, from_url
+
+from store.durable import put_in_place, room_needed, sync_file, temporary_file
+from store.errors import BlobMissing, StoreError, Unavailable
+
+KEY = re.compile(r"sha256/[0-9a-f]{2}/[0-9a-f]{62}")
+CHUNK = 1 << 20
+# A create-only put goes up in one request, from memory; past this size an upload is in parts, which cannot be that.
+ONE_REQUEST = 64 << 20
+
+
+class BlobBroken(StoreError):
+    """The bytes of `key` are no longer those of its name."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"blob {key} does not match its name")
+        self.key = key
+
+
+class BlobsAway(Unavailable):
+    """The object store does not answer, or refuses."""
+
+
+class Blobs:
+    """All blobs under one URL: `file:///folder`, or anything obstore knows (`s3://bucket/prefix`, `gs://`, `az://`).
+
+    `cache_dir` holds copies of remote blobs and temporary files; a local store keeps its own beside the blobs, since
+    a rename is only atomic within one disk.
+    """
+
+    def __init__(self, url: str, cache_dir: Path) -> None:
+        parts = urlsplit(url)
+        self._remote: ObjectStore | None = None
+        if parts.scheme == "file":
+            self._root = Path(unquote(parts.path))
+        else:
+            self._root = cache_dir
+            self._remote = from_url(url)
+        self._root.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for files on their way in, on the disk where the blobs are."""
+        folder = self._root / "partial"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def put(self, content: bytes | Path) -> str:
+        """Stores bytes, or a copy of a local file, and returns its key. Durable once this returns. Raises Full, BlobsAway.
+
+        Written again even when the key exists: that mends a damaged blob, and costs only the copy.
+        """
+        with temporary_file(self.scratch) as (path, file):
+            digest = hashlib.sha256()
+            for chunk in _chunks(content):
+                digest.update(chunk)
+                file.write(chunk)
+            hexadecimal = digest.hexdigest()
+            key = f"sha256/{hexadecimal[:2]}/{hexadecimal[2:]}"
+            if self._remote is None:
+                sync_file(file)
+                put_in_place(path, self._root / key, self._root)
+            else:
+                file.flush()
+                self._upload(self._remote, key, path)
+        return key
+
+    def get(self, key: str) -> bytes:
+        """The blob's bytes, checked against its name. Raises BlobMissing, BlobBroken, BlobsAway."""
+        _checked(key)
+        if self._remote is None:
+            content = self._read_local(key)
+        else:
+            with _answers(key):
+                content = obstore.get(self._remote, key).bytes().to_bytes()
+        if _key_of(content) != key:
+            raise BlobBroken(key)
+        return content
+
+    def local_path(self, key: str) -> Path:
+        """Where the blob can be read as a file: the blob itself, or its copy in the cache, fetched and checked once."""
+        path = self._root / _checked(key)
+        if path.is_file():
+            return path
+        if self._remote is None:
+            raise BlobMissing(key)
+        with temporary_file(self.scratch) as (temporary, file):
+            digest = hashlib.sha256()
+            with _answers(key):
+                for chunk in obstore.get(self._remote, key).stream(min_chunk_size=CHUNK):
+                    digest.update(chunk)
+                    file.write(chunk)
+            if digest.hexdigest() != key.removeprefix("sha256/").replace("/", ""):
+                raise BlobBroken(key)
+            sync_file(file)
+            put_in_place(temporary, path, self._root)
+        return path
+
+    def exists(self, key: str) -> bool:
+        path = self._root / _checked(key)
+        if self._remote is None:
+            return path.is_file()
+        try:
+            with _answers(key):
+                obstore.head(self._remote, key)
+        except BlobMissing:
+            return False
+        return True
+
+    def delete(self, key: str) -> None:
+        """Removes the blob and its cached copy; one that is not there is already removed."""
+        path = self._root / _checked(key)
+        if self._remote is not None:
+            try:
+                with _answers(key):
+                    obstore.delete(self._remote, key)
+            except BlobMissing:
+                pass
+        path.unlink(missing_ok=True)
+
+    def sweep(self, older_than: float) -> int:
+        """Removes temporary files last written over `older_than` seconds ago, left by processes that died; how many."""
+        limit = time.time() - older_than
+        old = [path for path in self.scratch.iterdir() if path.is_file() and path.stat().st_mtime < limit]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
+
+    def _read_local(self, key: str) -> bytes:
+        try:
+            return (self._root / key).read_bytes()
+        except FileNotFoundError:
+            raise BlobMissing(key) from None
+
+    def _upload(self, remote: ObjectStore, key: str, path: Path) -> None:
+        with _answers(key):
+            if path.stat().st_size > ONE_REQUEST:
+                obstore.put(remote, key, path)
+                return
+            try:
+                obstore.put(remote, key, path, mode="create")
+            except AlreadyExistsError:
+                return  # the same name is the same bytes
+
+
+def _chunks(content: bytes | Path) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        yield content
+        return
+    with content.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _key_of(content: bytes) -> str:
+    hexadecimal = hashlib.sha256(content).hexdigest()
+    return f"sha256/{hexadecimal[:2]}/{hexadecimal[2:]}"
+
+
+def _checked(key: str) -> str:
+    """A key is made by `put`; anything else is a mistake of ours, and must not reach the disk."""
+    if not KEY.fullmatch(key):
+        raise ValueError(f"not a blob key: {key!r}")
+    return key
+
+
+@contextmanager
+def _answers(key: str) -> Iterator[None]:
+    """Names what an object store did in this module's words."""
+    with room_needed():
+        try:
+            yield
+        except FileNotFoundError:
+            raise BlobMissing(key) from None
+        except (BaseError, ConnectionError, TimeoutError) as error:
+            raise BlobsAway(f"blob {key}: {type(error).__name__}") from error

@@ -1,0 +1,62 @@
+"""Named arrays and a JSON header in one safetensors file: no code in it, and a bound on all that is read from it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from store.errors import StoreError
+
+HEADER_KEY = "learnd"  # safetensors' metadata is string to string; ours is one JSON text under this key
+MAX_HEADER_BYTES = 64 << 20
+MAX_TENSORS = 4_096
+
+
+class BrokenWeights(StoreError):
+    """Bytes that are no weights file of ours; the message says what is wrong with them."""
+
+
+def pack(tensors: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> bytes:
+    """One safetensors file; equal arguments give equal bytes. Raises ValueError for what JSON cannot say (NaN)."""
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    return safetensors.numpy.save(arrays, metadata={HEADER_KEY: text})
+
+
+def unpack(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The arrays (own, writable memory) and the header of `pack`. Raises BrokenWeights before making anything large."""
+    described = _described(content)
+    if len(described) > MAX_TENSORS + 1:
+        raise BrokenWeights(f"{len(described)} tensors, more than {MAX_TENSORS}")
+    metadata = described.get("__metadata__")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get(HEADER_KEY), str):
+        raise BrokenWeights(f"no {HEADER_KEY!r} header")
+    try:
+        header = json.loads(metadata[HEADER_KEY])
+        arrays = safetensors.numpy.load(content)
+    except (ValueError, KeyError, TypeError, RecursionError, safetensors.SafetensorError) as error:
+        raise BrokenWeights(str(error)) from error
+    if not isinstance(header, dict):
+        raise BrokenWeights("the header is no JSON object")
+    # safetensors hands out views of the file's read-only bytes, which torch cannot take without a warning.
+    return {name: array if array.flags.writeable else array.copy() for name, array in arrays.items()}, header
+
+
+def _described(content: bytes) -> dict[str, Any]:
+    """The safetensors header itself: a little-endian length of 8 bytes, then JSON."""
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or length > len(content) - 8:
+        raise BrokenWeights("cut short")
+    if length > MAX_HEADER_BYTES:
+        raise BrokenWeights(f"a header of {length} bytes, more than {MAX_HEADER_BYTES}")
+    try:
+        described = json.loads(content[8 : 8 + length])
+    except (ValueError, RecursionError) as error:
+        raise BrokenWeights("its header is not JSON") from error
+    if not isinstance(described, dict):
+        raise BrokenWeights("its header is no JSON object")
+    return described
