@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from learning.apportionment import apportion, split_counts
-from learning.randomness import permutation
+from learning.randomness import key, permutations
 
 
 class Split(NamedTuple):
@@ -25,7 +25,7 @@ def split(rows: int, classes: Tensor | None, *, validation: float, test: float, 
     UnusableSplit as `split_counts` does.
     """
     counts = split_counts(rows, validation=validation, test=test)
-    drawn = permutation(rows, seed)
+    (drawn,) = permutations([key("split", seed)], rows)
     sizes = [rows] if classes is None else [size for size in torch.bincount(classes).tolist() if size]
     if classes is None or min(sizes) < 2:
         return _deal(drawn, [rows], counts.validation, counts.test)

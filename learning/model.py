@@ -1,0 +1,69 @@
+"""A trained network with its own preprocessing: raw columns in, answers out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from learning.columns import Table
+from learning.features import CategoricalFeature
+from learning.network import predict_blocks
+from learning.preprocessing import Preprocessing
+from learning.specs import NetworkSpec
+from learning.targets import Target
+from learning.vocabulary import Value
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Of N rows: `outputs` [N, width] as the network gave them, logits or scaled values, and what they mean."""
+
+    target: Target
+    outputs: Tensor
+
+    def values(self) -> Tensor:
+        """[N, T] float64: a regression's numbers, in their own units."""
+        return self.target.numbers(self.outputs)
+
+    def labels(self) -> list[Value]:
+        """The likeliest class of each row, in the JSON type of its column."""
+        classes = self.target.classes
+        assert classes is not None, "a regression has no classes"
+        return [classes[index] for index in self.target.choices(self.outputs).tolist()]
+
+    def probabilities(self) -> Tensor:
+        """[N, C] float64, in the order of the target's classes; a binary target has two columns."""
+        return self.target.probabilities(self.outputs)
+
+    def predictions(self) -> list[Any]:
+        """As the API answers: a number, an array of numbers where the target is a list, or a label."""
+        if self.target.classes is not None:
+            return self.labels()
+        values = self.values()
+        found: list[Any] = (values if self.target.listed else values[:, 0]).tolist()
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """One member: `tensors` are its own, `layers.<i>.weight` [in, out] and `layers.<i>.bias` [out]."""
+
+    preprocessing: Preprocessing
+    target: Target
+    network: NetworkSpec
+    tensors: Mapping[str, Tensor]
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """Name and type of every feature, in order, with the categories that were known at training."""
+        return [
+            {"name": feature.name, "type": feature.type}
+            | ({"categories": list(feature.vocabulary.categories)} if isinstance(feature, CategoricalFeature) else {})
+            for feature in self.preprocessing.fitted
+        ]
+
+    def predict(self, columns: Table) -> Prediction:
+        """A row's answer is the same bytes whatever rows come with it. Raises UnusableColumn as `encode` does."""
+        inputs = self.preprocessing.encode(columns)
+        return Prediction(self.target, predict_blocks(self.network, self.tensors, inputs))

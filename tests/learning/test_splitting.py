@@ -1,0 +1,93 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learning.apportionment import split_counts
+from learning.errors import UnusableSplit
+from learning.splitting import split
+
+fractions = st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.4])
+
+
+@settings(deadline=None)
+@given(rows=st.integers(20, 300), validation=fractions, test=fractions, seed=st.integers(0, 2**63 - 1))
+def test_the_parts_hold_every_row_once_in_order_and_as_many_as_promised(rows, validation, test, seed):
+    parts = split(rows, None, validation=validation, test=test, seed=seed)
+    assert torch.cat(parts).sort().values.tolist() == list(range(rows))
+    assert tuple(map(len, parts)) == split_counts(rows, validation=validation, test=test)
+    assert all(part.equal(part.sort().values) for part in parts)
+
+
+@settings(deadline=None)
+@given(sizes=st.lists(st.integers(2, 40), min_size=2, max_size=6), seed=st.integers(0, 1000), data=st.data())
+def test_each_part_has_its_share_of_every_class(sizes, seed, data):
+    rows = sum(sizes)
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+    classes = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))[order]
+    validation, test = data.draw(st.sampled_from([(0.3, 0.3), (0.25, 0.13), (0.2, 0.0)]))
+    try:
+        counts = split_counts(rows, validation=validation, test=test)
+    except UnusableSplit:
+        return
+    parts = split(rows, classes, validation=validation, test=test, seed=seed)
+    assert torch.cat(parts).sort().values.tolist() == list(range(rows))
+    assert tuple(map(len, parts)) == counts
+    in_test = torch.bincount(classes[parts.test], minlength=len(sizes)).tolist()
+    left = [size - taken for size, taken in zip(sizes, in_test, strict=True)]
+    in_validation = torch.bincount(classes[parts.validation], minlength=len(sizes)).tolist()
+    for size, taken in zip(sizes, in_test, strict=True):
+        assert abs(taken - counts.test * size / rows) < 1
+    for size, taken in zip(left, in_validation, strict=True):
+        assert abs(taken - counts.validation * size / (rows - counts.test)) < 1
+
+
+def test_a_class_with_a_single_row_makes_the_split_plain():
+    classes = torch.tensor([0] * 10 + [1] * 9 + [2])
+    assert [part.tolist() for part in split(20, classes, validation=0.3, test=0.2, seed=4)] == [
+        part.tolist() for part in split(20, None, validation=0.3, test=0.2, seed=4)
+    ]
+
+
+def test_the_same_seed_gives_the_same_split_whatever_torch_has_drawn():
+    torch.manual_seed(1)
+    once = split(50, None, validation=0.2, test=0.2, seed=7)
+    torch.manual_seed(2)
+    again = split(50, None, validation=0.2, test=0.2, seed=7)
+    assert all(one.equal(other) for one, other in zip(once, again, strict=True))
+
+
+def test_another_seed_gives_another_split():
+    found = {tuple(split(50, None, validation=0.2, test=0.2, seed=seed).test.tolist()) for seed in range(20)}
+    assert len(found) == 20
+
+
+def test_the_names_of_classes_do_not_matter():
+    classes = torch.arange(60) % 3
+    kept = split(60, classes, validation=0.2, test=0.2, seed=3)
+    renamed = split(60, classes * 5 + 1, validation=0.2, test=0.2, seed=3)
+    assert all(one.equal(other) for one, other in zip(kept, renamed, strict=True))
+
+
+def test_test_is_drawn_first():
+    with_validation = split(100, None, validation=0.3, test=0.2, seed=11)
+    without = split(100, None, validation=0.0, test=0.2, seed=11)
+    assert with_validation.test.equal(without.test)
+
+
+def test_every_row_has_the_same_chance_of_being_tested():
+    drawn = torch.stack([split(20, None, validation=0.0, test=0.25, seed=seed).test for seed in range(400)])
+    counts = torch.bincount(drawn.flatten(), minlength=20)  # each binomial(400, 1/4): 100 with a deviation of 8.7
+    assert counts.min() > 60
+    assert counts.max() < 140
+
+
+def test_a_split_is_pinned_for_ever():
+    """Stored runs name rows by their split seed alone: this may only change with a new version of the splits."""
+    found = split(12, None, validation=0.25, test=0.25, seed=0)
+    assert [part.tolist() for part in found] == [[1, 2, 3, 4, 5, 8], [0, 7, 10], [6, 9, 11]]
+
+
+def test_a_split_too_small_is_refused():
+    with pytest.raises(UnusableSplit):
+        split(3, None, validation=0.5, test=0.3, seed=0)
