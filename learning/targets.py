@@ -20,6 +20,7 @@ from torch import Tensor
 from learning.columns import Table, as_classes, as_numbers, column_of, present, recode, take
 from learning.errors import UnusableColumn
 from learning.scaling import moments
+from learning.sums import halving_sum
 from learning.vocabulary import Value
 
 Task = Literal["regression", "binary", "multiclass"]
@@ -76,6 +77,23 @@ class Target:
     def numbers(self, outputs: Tensor) -> Tensor:
         """Scaled values [..., T] in the targets' own units, float64."""
         return outputs.double() * self._scale + self._shift
+
+    def choices(self, outputs: Tensor) -> Tensor:
+        """[...] int64: the likeliest class of logits [..., width]; the first where several are."""
+        return (outputs[..., 0] > 0).long() if self.task == "binary" else outputs.argmax(-1)
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """[N, C] float64: of logits [N, width], the sigmoid of one and of its negative, or the softmax of several.
+
+        Written so that exp never overflows, and each of the two columns of a binary target keeps its own precision.
+        """
+        logits = outputs.double()
+        if self.task == "binary":
+            logits = torch.cat([-logits, logits], dim=1)
+            small = torch.exp(-logits.abs())
+            return torch.where(logits >= 0, 1.0, small) / (1.0 + small)
+        powers = torch.exp(logits - logits.amax(dim=1, keepdim=True))
+        return powers / halving_sum(powers, 1).unsqueeze(1)
 
     @cached_property
     def _shift(self) -> Tensor:
