@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
 from learning.columns import Table
 from learning.features import CategoricalFeature
-from learning.network import predict_blocks
+from learning.network import Predictor
 from learning.preprocessing import Preprocessing
 from learning.specs import NetworkSpec
 from learning.targets import Target
@@ -65,5 +66,8 @@ class Model:
 
     def predict(self, columns: Table) -> Prediction:
         """A row's answer is the same bytes whatever rows come with it. Raises UnusableColumn as `encode` does."""
-        inputs = self.preprocessing.encode(columns)
-        return Prediction(self.target, predict_blocks(self.network, self.tensors, inputs))
+        return Prediction(self.target, self._forward(self.preprocessing.encode(columns)))
+
+    @cached_property
+    def _forward(self) -> Predictor:
+        return Predictor(self.network, self.tensors)

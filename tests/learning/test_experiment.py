@@ -1,0 +1,134 @@
+import copy
+
+import pytest
+import torch
+
+from learning.apportionment import split_counts
+from learning.columns import CategoricalColumn, NumericColumn, take
+from learning.errors import UnusableColumn, UnusableSplit
+from learning.experiment import prepare
+
+ROWS = 90
+NAN = float("nan")
+SPEC = {
+    "target": "kind",
+    "features": ["x", "colour"],
+    "task": "multiclass",
+    "validation": {"fraction": 0.2},
+    "test": {"fraction": 0.1},
+    "split_seed": 3,
+    "scaling": "standard",
+    "loss": "cross_entropy",
+    "network": {"layers": [{"units": 4, "activation": "relu"}]},
+    "optimizer": {"name": "adam", "learning_rate": 1e-3, "betas": [0.9, 0.999]},
+    "epochs": 2,
+    "batch_size": 8,
+    "initialization": "he",
+    "seed": 0,
+    "sweep": {"seed": [0, 1], "optimizer.learning_rate": [0.1, 0.01]},
+}
+
+
+def table():
+    x = torch.arange(ROWS, dtype=torch.float64)
+    y = x * 3 + 1
+    y[5] = NAN
+    kinds = torch.arange(ROWS) % 3
+    kinds[[7, 70]] = -1
+    return {
+        "x": NumericColumn(x),
+        "colour": CategoricalColumn(torch.arange(ROWS) % 2, ("blue", "red")),
+        "kind": CategoricalColumn(kinds, ("setosa", "versicolor", "virginica")),
+        "y": NumericColumn(y),
+        "z": NumericColumn(-y.roll(1)),
+    }
+
+
+def spec(**changes):
+    return copy.deepcopy(SPEC) | changes
+
+
+def test_one_spec_and_one_table_become_all_that_training_needs():
+    found = prepare(SPEC, table())
+    assert [member.seed for member in found.members] == [0, 1, 0, 1]
+    assert found.target.classes == ("setosa", "versicolor", "virginica")
+    assert found.preprocessing.features == ("x", "colour")
+    assert found.train.inputs.shape == (61, 4)
+    assert found.train.targets.shape == (61,)
+    assert (found.validation.rows, found.test.rows) == (18, 9)
+    assert found.rows == {"train": 61, "validation": 18, "test": 9, "dropped": 2}
+
+
+def test_rows_without_a_target_are_in_no_split_and_the_others_keep_their_place():
+    found = prepare(SPEC, table())
+    rows = torch.cat(found.split).sort().values.tolist()
+    assert rows == [row for row in range(ROWS) if row not in (7, 70)]
+    assert [warning["code"] for warning in found.warnings] == ["missing_target"]
+    assert "2" in found.warnings[0]["message"]
+
+
+def test_a_row_is_dropped_if_any_of_its_targets_is_missing():
+    found = prepare(spec(target=["y", "z"], task="regression", loss="squared_error"), table())
+    assert found.rows["dropped"] == 2
+    assert {5, 6}.isdisjoint(torch.cat(found.split).tolist())
+    assert found.train.targets.shape[1] == 2
+
+
+def test_a_split_holds_the_encoded_rows_it_names():
+    found, columns = prepare(SPEC, table()), table()
+    for part, examples in zip(found.split, (found.train, found.validation, found.test), strict=True):
+        chosen = {name: take(column, part) for name, column in columns.items()}
+        assert examples.inputs.equal(found.preprocessing.encode(chosen))
+        assert examples.targets.tolist() == columns["kind"].codes[part].tolist()
+
+
+def test_what_is_fitted_has_seen_no_row_but_the_train_rows():
+    whole = prepare(spec(target="y", task="regression", loss="squared_error"), table())
+    changed = table()
+    elsewhere = torch.cat([whole.split.validation, whole.split.test])
+    changed["x"].values[elsewhere] = 1e6
+    changed["y"].values[elsewhere] = -1e6
+    again = prepare(spec(target="y", task="regression", loss="squared_error"), changed)
+    assert again.preprocessing == whole.preprocessing
+    assert again.target == whole.target
+    assert again.train.inputs.equal(whole.train.inputs)
+
+
+def test_classes_are_stratified():
+    found = prepare(SPEC, table())
+    assert torch.bincount(found.test.targets).tolist() == [3, 3, 3]
+    assert torch.bincount(found.validation.targets).tolist() == [6, 6, 6]
+
+
+@pytest.mark.parametrize("validation", [None, {"fraction": 0.0}])
+def test_without_validation_or_test_there_are_no_examples_of_either(validation):
+    found = prepare(spec(validation=validation, test={"fraction": 0.0}), table())
+    assert found.validation is None
+    assert found.test is None
+    assert found.train.rows == ROWS - 2
+
+
+def test_the_counts_are_those_that_a_dry_run_promises():
+    found = prepare(SPEC, table())
+    assert tuple(map(len, found.split)) == split_counts(ROWS - 2, validation=0.2, test=0.1)
+
+
+def test_neither_the_members_nor_the_features_change_the_split():
+    whole = prepare(SPEC, table())
+    other = prepare(spec(sweep={}, seed=99, features=["colour"], epochs=7), table())
+    assert all(one.equal(another) for one, another in zip(whole.split, other.split, strict=True))
+
+
+@pytest.mark.parametrize("name", ["story", "kind "])
+def test_a_target_or_feature_that_cannot_be_used_is_refused_by_name(name):
+    for change in ({"target": name}, {"features": ["x", name]}):
+        with pytest.raises(UnusableColumn) as refusal:
+            prepare(spec(**change), table())
+        assert refusal.value.column == name
+
+
+def test_a_split_that_would_be_too_small_is_refused():
+    short = {name: take(column, slice(0, 4)) for name, column in table().items()}
+    with pytest.raises(UnusableSplit) as refusal:
+        prepare(SPEC, short)
+    assert refusal.value.split == "test"
