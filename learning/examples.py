@@ -1,0 +1,17 @@
+"""Encoded examples, as the engine eats them: one row of inputs and one target for each."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Examples:
+    """`inputs` [N, F]; `targets` [N, T] numbers (regression, and 0 or 1 for two classes) or [N] class numbers."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    @property
+    def rows(self) -> int:
+        return self.inputs.shape[0]

@@ -1,0 +1,97 @@
+"""What is minimised, example by example, and its gradient with respect to the outputs.
+
+    loss                   outputs z            targets t         of one example
+    squared_error          scaled values        numbers [.., T]   Σ (z - t)² / T, without a half
+    binary_cross_entropy   logits               0 or 1 [.., T]    Σ -t log p - (1 - t) log(1 - p), over T
+    cross_entropy          a logit per class    class [..]        -log softmax(z)_t
+
+with p = 1 / (1 + e^-z).
+
+A batch's loss is the mean over its rows: each row comes with its share, 1 / rows, and padding rows with none.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learning.layout import pad_last, padded, unit_mask
+from learning.sums import halving_mean, halving_sum
+
+
+def example_losses(loss: str, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Outputs [..., N, T] without padding, targets [N, T] (or [N], classes) or of the same leading axes → [..., N]."""
+    return LOSSES[loss].examples(outputs, targets)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`examples` as above. `pad` makes targets into what `gradient` compares with, [..., padded T].
+
+    `gradient(z, t, mask, units, out)` writes ∂(one example's loss)/∂z for padded z into `out`, zero where `mask` is.
+    """
+
+    examples: Callable[[Tensor, Tensor], Tensor]
+    pad: Callable[[Tensor, int, torch.dtype], Tensor]
+    gradient: Callable[[Tensor, Tensor, "OutputMask", Tensor], None]
+
+
+class OutputMask:
+    """Which of the padded outputs are real: `ones` [padded T] is 1 there and 0 elsewhere, `penalty` 0 and -∞."""
+
+    def __init__(self, units: int, like: Tensor) -> None:
+        self.units = units
+        self.ones = unit_mask(units, like)
+        self.penalty = self.ones.log()
+
+
+def _squared_errors(outputs: Tensor, targets: Tensor) -> Tensor:
+    return halving_mean((outputs - targets).square(), -1)
+
+
+def _squared_error_gradient(z: Tensor, t: Tensor, mask: OutputMask, out: Tensor) -> None:
+    """2 (z - t) / T; padded outputs and targets are both zero."""
+    torch.sub(z, t, out=out).mul_(2.0 / mask.units)
+
+
+def _binary_cross_entropies(outputs: Tensor, targets: Tensor) -> Tensor:
+    """max(z, 0) - z t + log(1 + e^-|z|), which never overflows."""
+    return halving_mean(outputs.clamp(min=0.0) - outputs * targets + outputs.abs().neg_().exp_().log1p_(), -1)
+
+
+def _binary_cross_entropy_gradient(z: Tensor, t: Tensor, mask: OutputMask, out: Tensor) -> None:
+    """(p - t) / T, with p = 1 / (1 + e^-z)."""
+    torch.neg(z, out=out).exp_().add_(1.0)
+    torch.div(mask.ones, out, out=out).sub_(t)
+    if mask.units > 1:
+        out.div_(mask.units)
+
+
+def _cross_entropies(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Stable: log Σ e^(z - z_max) - (z_t - z_max)."""
+    centred = outputs - outputs.amax(-1, keepdim=True)
+    chosen = centred.gather(-1, targets.expand(centred.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+    return halving_sum(centred.exp_(), -1).log_().sub_(chosen)
+
+
+def _cross_entropy_gradient(z: Tensor, t: Tensor, mask: OutputMask, out: Tensor) -> None:
+    """softmax(z) - t, t being 1 at the class and 0 elsewhere; e^-∞ = 0 keeps padding out."""
+    torch.add(z, mask.penalty, out=out)
+    torch.softmax(out, -1, out=out).sub_(t)
+
+
+def _pad_numbers(targets: Tensor, units: int, dtype: torch.dtype) -> Tensor:
+    return pad_last(targets.to(dtype), padded(units))
+
+
+def _pad_classes(targets: Tensor, units: int, dtype: torch.dtype) -> Tensor:
+    one_hot = torch.zeros(*targets.shape, padded(units), dtype=dtype, device=targets.device)
+    return one_hot.scatter_(-1, targets.unsqueeze(-1), 1.0)
+
+
+LOSSES = {
+    "squared_error": Loss(_squared_errors, _pad_numbers, _squared_error_gradient),
+    "binary_cross_entropy": Loss(_binary_cross_entropies, _pad_numbers, _binary_cross_entropy_gradient),
+    "cross_entropy": Loss(_cross_entropies, _pad_classes, _cross_entropy_gradient),
+}
