@@ -34,10 +34,10 @@ def slice_member(stacked: Mapping[str, Tensor], member: int) -> dict[str, Tensor
 
 
 def member_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over one network's weights as little-endian float32: a layer's weight [in, out] by rows, then its bias."""
+    """SHA-256 of one network as little-endian float32: layer by layer, weight [in, out] by rows, then bias."""
     digest = sha256()
     for index in range(sum(name.endswith(".weight") for name in tensors)):
         for part in ("weight", "bias"):
             numbers = tensors[f"layers.{index}.{part}"].to("cpu", torch.float32).contiguous()
-            digest.update(memoryview(numbers.view(-1).view(torch.uint8).numpy()))
+            digest.update(numbers.numpy().tobytes())
     return digest.hexdigest()
