@@ -1,0 +1,1 @@
+"""The database's tables over time (Alembic); run by `store/migrating.py`, which hands over the transaction."""

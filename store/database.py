@@ -1,0 +1,191 @@
+"""The database: transactions that read, and transactions that write.
+
+Nothing is opened before the first transaction, and a forked child opens its own: connections never cross a fork.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import psycopg
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from store.errors import Busy, Full
+
+# A frozen process that holds a row's lock must not hold it for ever: the server ends its session.
+_POSTGRES_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
+# Lost connections, shutdowns, deadlocks, lock time-outs, too many connections: all pass.
+_PASSING = ("08", "40", "55P03", "53300", "57")
+
+
+class Database:
+    """One database, for every thread of a process; `deadline` is how many seconds a transaction may wait to begin."""
+
+    def __init__(self, url: str, *, deadline: float = 10.0) -> None:
+        self.url = url
+        self.deadline = deadline
+        self._open()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one moment of the database and changes nothing."""
+        self._after_fork()
+        if self._sqlite:
+            options: dict[str, Any] = {"sqlite_begin": "BEGIN"}
+        else:
+            options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with _translated(), self._begun(options, time.monotonic() + self.deadline) as tx:
+            yield tx
+            tx.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that commits when left, and rolls back when left by an exception. Not to be nested."""
+        self._after_fork()
+        until = time.monotonic() + self.deadline
+        with _translated(), self._turn(until), self._begun({"sqlite_begin": "BEGIN IMMEDIATE"}, until) as tx:
+            yield tx
+            tx.commit()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _open(self) -> None:
+        self._pid = os.getpid()
+        self._engine = _engine(self.url, self.deadline)
+        self._sqlite = self._engine.dialect.name == "sqlite"
+        self._lock = threading.Lock()
+
+    def _after_fork(self) -> None:
+        if self._pid != os.getpid():
+            self._inherited = self._engine  # kept, for closing it would speak on the parent's connections
+            self._open()
+
+    @contextmanager
+    def _turn(self, until: float) -> Iterator[None]:
+        # SQLite has one writer. Threads that queue here take turns; polling its lock they would starve each other.
+        if not self._sqlite:
+            yield
+            return
+        if not self._lock.acquire(timeout=max(0.0, until - time.monotonic())):
+            raise Busy("another thread writes")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _begun(self, options: dict[str, Any], until: float) -> Iterator[Connection]:
+        with _retried(lambda: _connect(self._engine, options), until) as tx:
+            yield tx
+
+
+def upsert(tx: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """The dialect's INSERT, which alone knows ON CONFLICT."""
+    return postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def _engine(url: str, deadline: float) -> Engine:
+    parsed = make_url(url)
+    shared: dict[str, Any] = {
+        "json_serializer": _dumps,
+        "json_deserializer": orjson.loads,
+        "pool_size": 16,
+        "max_overflow": 16,
+        "pool_timeout": deadline,
+    }
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, connect_args={"timeout": 5.0, "isolation_level": None}, **shared)
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    given = parsed.query.get("options", "")
+    return create_engine(
+        parsed.difference_update_query(["options"]),
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 5,
+            "tcp_user_timeout": 15_000,
+            "options": f"{_POSTGRES_OPTIONS} {given if isinstance(given, str) else ' '.join(given)}".strip(),
+        },
+        **shared,
+    )
+
+
+def _dumps(value: Any) -> str:
+    # What is not finite becomes null: JSON has no word for it, and PostgreSQL takes none.
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(tx: Connection) -> None:
+    # Said here since the driver would begin a deferred one late, and a read that turns to writing fails at once.
+    tx.exec_driver_sql(tx.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+def _connect(engine: Engine, options: dict[str, Any]) -> Connection:
+    tx = engine.connect().execution_options(**options)
+    try:
+        tx.begin()
+    except BaseException:
+        tx.close()
+        raise
+    return tx
+
+
+def _retried(begin: Callable[[], Connection], until: float) -> Connection:
+    """What `begin` gives, tried again with jitter while the database is busy and there is time."""
+    while True:
+        try:
+            return begin()
+        except DBAPIError as error:
+            wait = random.uniform(0.005, 0.05)  # noqa: S311 - jitter, no secret
+            if not isinstance(_meaning(error), Busy) or time.monotonic() + wait > until:
+                raise
+            time.sleep(wait)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Busy("every connection is in use") from error
+    except DBAPIError as error:
+        meaning = _meaning(error)
+        if meaning is None:
+            raise
+        raise meaning from error
+
+
+def _meaning(error: DBAPIError) -> Busy | Full | None:
+    """What the driver's error means to a caller who did nothing wrong; None for our own mistakes."""
+    cause = error.orig
+    name = getattr(cause, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Busy("the database is locked")
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE")):
+        return Full("the database's disk is full")
+    if isinstance(cause, psycopg.Error):
+        state = cause.sqlstate
+        if state == "53100":
+            return Full("the database's disk is full")
+        if state is None and isinstance(cause, psycopg.OperationalError):
+            return Busy("the database cannot be reached")
+        if state is not None and state.startswith(_PASSING):
+            return Busy("the database is busy or restarting")
+    return None

@@ -1,0 +1,69 @@
+"""What happened to a run, in order: each event is written in the transaction of what it tells."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from store.errors import BadCursor
+from store.moments import now
+from store.pages import Page
+from store.tables import events, runs
+
+
+@dataclass(frozen=True)
+class Event:
+    """`seq` counts up by one within a run, from 1."""
+
+    seq: int
+    type: str
+    created_at: datetime
+    data: dict[str, Any]
+
+
+def append(tx: Connection, run_id: str, type: str, data: dict[str, Any]) -> int:
+    """Tells `type` of the run; its seq. Whoever tells of one run at the same time waits here for the other."""
+    tenant = tx.execute(
+        select(runs.c.tenant_id).where(runs.c.id == run_id).with_for_update(key_share=True)
+    ).scalar_one()
+    seq = tx.execute(select(func.coalesce(func.max(events.c.seq), 0) + 1).where(events.c.run_id == run_id)).scalar_one()
+    tx.execute(insert(events).values(run_id=run_id, seq=seq, tenant_id=tenant, type=type, created_at=now(), data=data))
+    return int(seq)
+
+
+def page(tx: Connection, tenant: str, run_id: str, *, limit: int = 50, after: str | None = None) -> Page[Event]:
+    """Oldest first. The cursor is the seq of the last event seen, as the stream's ids are."""
+    query = select(events).where(events.c.tenant_id == tenant, events.c.run_id == run_id)
+    if after is not None:
+        query = query.where(events.c.seq > _seq(after))
+    found = [
+        Event(row.seq, row.type, row.created_at, row.data)
+        for row in tx.execute(query.order_by(events.c.seq).limit(limit + 1))
+    ]
+    data = found[:limit]
+    more = len(found) > limit
+    return Page(data, more, str(data[-1].seq) if more else None)
+
+
+def told_epoch(tx: Connection, run_id: str) -> int:
+    """The last epoch that a `run.progress` has told; 0 before the first."""
+    query = select(events.c.data).where(events.c.run_id == run_id, events.c.type == "run.progress")
+    data = tx.execute(query.order_by(events.c.seq.desc()).limit(1)).scalar()
+    return int(data["epoch"]) if data else 0
+
+
+def due(told: int, epoch: int) -> bool:
+    """Whether a `run.progress` may tell `epoch` after it told `told`.
+
+    Never an epoch again, and the older the run the rarer: each of the first 250 epochs, then one in every 250th part
+    of what has passed. Over the 100,000 epochs a run may have that is at most 250 + 250 ln(400) = 1,748 events, and it
+    depends on epochs alone: crashes and clocks change nothing.
+    """
+    return epoch - told >= max(1, told // 250)
+
+
+def _seq(after: str) -> int:
+    if not (after.isascii() and after.isdigit() and len(after) <= 9):
+        raise BadCursor(after)
+    return int(after)

@@ -1,0 +1,47 @@
+"""A run moves: its row changes as the table of states says, and the event that tells it is written with it."""
+
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select, update
+
+from store import events
+from store.errors import Conflict, NotFound
+from store.moments import now
+from store.states import FINAL, KEEP, Already, Outcome, Refusal, Transition
+from store.tables import runs
+
+_SEEN = (
+    runs.c.tenant_id,
+    runs.c.status,
+    runs.c.requested,
+    runs.c.attempt,
+    runs.c.crashes,
+    runs.c.warnings,
+)
+
+
+def lock(tx: Connection, run_id: str) -> RowMapping:
+    """What a move depends on, held still until the transaction ends."""
+    row = tx.execute(select(*_SEEN).where(runs.c.id == run_id).with_for_update(key_share=True)).mappings().first()
+    if row is None:
+        raise NotFound("run", run_id)
+    return row
+
+
+def move(tx: Connection, run_id: str, outcome: Outcome, data: dict[str, Any], **columns: Any) -> str | None:
+    """Makes the transition and tells it with `data`; its status. None where nothing was to be done; else Conflict."""
+    match outcome:
+        case Refusal(reason):
+            raise Conflict(reason)
+        case Already():
+            return None
+        case Transition(status, event, requested):
+            values: dict[str, Any] = {"status": status, **columns}
+            if requested != KEEP:
+                values["requested"] = requested
+            if status in FINAL:
+                values["finished_at"] = now()
+            tx.execute(update(runs).where(runs.c.id == run_id).values(**values))
+            if event is not None:
+                events.append(tx, run_id, event, data)
+            return status

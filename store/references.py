@@ -1,0 +1,18 @@
+"""Which blobs are still named by a row. Blobs are named by their content, so two rows may share one."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, select, union
+
+from store.tables import batch_predictions, checkpoints, datasets, model_versions, runs
+
+_NAMES = (datasets.c.blob, runs.c.weights_blob, checkpoints.c.blob, model_versions.c.blob, batch_predictions.c.blob)
+
+
+def unreferenced(tx: Connection, keys: Iterable[str | None]) -> list[str]:
+    """Those of `keys` that no row names, sorted; a caller deletes them after its transaction has committed."""
+    asked = {key for key in keys if key is not None}
+    if not asked:
+        return []
+    named = union(*(select(name).where(name.in_(asked)) for name in _NAMES))
+    return sorted(asked - set(tx.execute(named).scalars()))
