@@ -1,0 +1,76 @@
+# ruff: noqa: S608  the SQL is made of our own column numbers and quoted paths
+"""CSV into DuckDB: the fast way for plain files, the exact way for the rest; both end in the same table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from store.errors import UnreadableTable
+from store.tabular import sandbox
+from store.tabular.csv_dialect import Dialect, find_dialect
+from store.tabular.csv_walk import line_of, rewrite, survey
+from store.tabular.declarations import ImportOptions, Kind, RawTable, warning
+from store.tabular.naming import settle_names
+
+
+@dataclass(frozen=True)
+class _Form:
+    delimiter: str
+    header: bool
+    missing: tuple[str, ...]
+
+
+_REWRITTEN = _Form(delimiter=",", header=False, missing=("",))
+
+
+def load(
+    connection: duckdb.DuckDBPyConnection, path: Path, options: ImportOptions, rewritten: Path, max_columns: int
+) -> RawTable:
+    """Makes the table `raw`; `rewritten` is where the file may be written anew. Raises UnreadableTable."""
+    dialect = find_dialect(path, options)
+    if dialect.width > max_columns:
+        raise UnreadableTable(f"{dialect.width} columns, more than {max_columns}", line=1)
+    names, warnings = _named(dialect)
+    missing = {"", *options.missing}
+    seen = survey(path, dialect, missing)
+    awkward = any(set(marker) & {dialect.delimiter, '"', "\n", "\r"} for marker in missing)
+    types = [
+        "DOUBLE" if number and not seen.grouped and options.types.get(name, "numeric") == "numeric" else "VARCHAR"
+        for name, number in zip(names, dialect.numbers, strict=True)
+    ]
+    plain = seen.plain and not awkward
+    as_it_stands = _Form(dialect.delimiter, dialect.header, tuple(sorted(seen.missing)))
+    if not (plain and _read(connection, path, as_it_stands, types)):
+        # Either finds what is wrong and says so, or finds nothing and leaves a file that DuckDB reads as it stands.
+        rewrite(path, dialect, missing, rewritten)
+        if not _read(connection, rewritten, _REWRITTEN, types):
+            raise UnreadableTable("the file cannot be read as CSV")
+    kinds: tuple[Kind, ...] = tuple("open" for _ in names)
+    return RawTable(names, kinds, lambda row: line_of(path, dialect, row), warnings)
+
+
+def _named(dialect: Dialect) -> tuple[tuple[str, ...], list[dict[str, str]]]:
+    if dialect.header:
+        return settle_names(dialect.cells)
+    names = tuple(f"column_{place}" for place in range(1, dialect.width + 1))
+    return names, [
+        warning(names[0], "no_header", "the first line was taken for data; columns are named by their place")
+    ]
+
+
+def _read(connection: duckdb.DuckDBPyConnection, path: Path, form: _Form, types: Sequence[str]) -> bool:
+    """Whether DuckDB took the file. A column that looked like numbers and is not, further down, is read as text."""
+    columns = ", ".join(f"'c{place}': '{type}'" for place, type in enumerate(types))
+    try:
+        connection.execute(
+            f"CREATE OR REPLACE TABLE raw AS SELECT * FROM read_csv({sandbox.text(path)}, auto_detect=false,"
+            f" header={form.header}, delim={sandbox.text(form.delimiter)}, quote='\"', escape='\"', encoding='utf-8',"
+            f" nullstr={sandbox.texts(form.missing)}, columns={{{columns}}})"
+        )
+    except duckdb.ConversionException:
+        return _read(connection, path, form, ["VARCHAR"] * len(types))
+    except duckdb.InvalidInputException:
+        return False
+    return True

@@ -1,0 +1,97 @@
+# ruff: noqa: S608  the SQL is made of our own column numbers and quoted paths
+"""From a file in one of three formats to a stored table: read, typed, written as Parquet, profiled."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from store.durable import room_needed
+from store.errors import Full, UnreadableTable
+from store.tabular import csv_table, ndjson_table, parquet_table, sandbox
+from store.tabular.declarations import COLUMN_TYPES, Format, ImportedTable, ImportOptions, RawTable
+from store.tabular.inference import Settled, settle
+from store.tabular.profiling import profile
+from store.tabular.reading import DESCRIPTION_KEY, Described
+
+_ROWS_A_GROUP = 122_880
+
+
+def import_table(
+    path: Path,
+    format: Format,
+    options: ImportOptions,
+    out: Path,
+    *,
+    max_rows: int = 50_000_000,
+    max_columns: int = 10_000,
+    max_bytes: int = 8 << 30,
+    memory_bytes: int = 1 << 30,
+) -> ImportedTable:
+    """Reads `path` and writes it as Parquet to `out` (not yet synced), rows in order; equal files give equal bytes.
+
+    `max_bytes` bounds what a table that arrives compressed takes when unpacked; `memory_bytes` is DuckDB's, which
+    spills beside `out` past it. Raises UnreadableTable, and Full; `out` is then gone.
+    """
+    with room_needed(), tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        scratch = Path(folder)
+        rewritten = scratch / "rewritten.csv"
+        try:
+            with sandbox.sandbox([path, rewritten, out], scratch, memory_bytes) as connection:
+                if format == "csv":
+                    table = csv_table.load(connection, path, options, rewritten, max_columns)
+                elif format == "ndjson":
+                    table = ndjson_table.load(connection, path, options, rewritten, max_columns)
+                else:
+                    table = parquet_table.load(
+                        connection, path, options, max_rows=max_rows, max_columns=max_columns, max_bytes=max_bytes
+                    )
+                return _store(connection, table, options, out, max_rows)
+        except duckdb.OutOfMemoryException:
+            out.unlink(missing_ok=True)
+            raise UnreadableTable(f"the table takes more than {memory_bytes} bytes of memory to read") from None
+        except duckdb.IOException as error:
+            out.unlink(missing_ok=True)
+            raise Full("no room is left for the table") from error
+        except BaseException:
+            out.unlink(missing_ok=True)
+            raise
+
+
+def _store(
+    connection: duckdb.DuckDBPyConnection, table: RawTable, options: ImportOptions, out: Path, max_rows: int
+) -> ImportedTable:
+    _check_types(table.names, options)
+    (rows,) = connection.execute("SELECT count(*) FROM raw").fetchall()[0]
+    if not rows:
+        raise UnreadableTable("there is no data row in the file")
+    if rows > max_rows:
+        raise UnreadableTable(f"{rows} rows, more than {max_rows}")
+    columns, warnings = settle(connection, table, options.types, rows)
+    _write(connection, table.names, columns, out)
+    connection.execute("DROP TABLE raw")
+    return ImportedTable(rows, profile(connection, out, table.names, columns, rows), table.warnings + warnings)
+
+
+def _check_types(names: Sequence[str], options: ImportOptions) -> None:
+    for name, type in options.types.items():
+        if name not in names:
+            raise UnreadableTable(f"types: there is no column {name!r}", column=name)
+        if type not in COLUMN_TYPES:
+            raise UnreadableTable(f"types: {name!r} must be one of {', '.join(COLUMN_TYPES)}", column=name)
+
+
+def _write(connection: duckdb.DuckDBPyConnection, names: Sequence[str], columns: Sequence[Settled], out: Path) -> None:
+    """Columns are `c0`, `c1`, … in there too: two names that differ only in case are one to DuckDB."""
+    described: list[Described] = [
+        {"name": name, "type": column.type, "integral": column.integral}
+        for name, column in zip(names, columns, strict=True)
+    ]
+    chosen = ", ".join(f"{column.expression} AS c{place}" for place, column in enumerate(columns))
+    description = sandbox.text(json.dumps(described))
+    connection.execute(
+        f"COPY (SELECT {chosen} FROM raw) TO {sandbox.text(out)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,"
+        f" ROW_GROUP_SIZE {_ROWS_A_GROUP}, USE_TMP_FILE false, KV_METADATA {{{DESCRIPTION_KEY}: {description}}})"
+    )

@@ -1,0 +1,32 @@
+"""Column names: none empty, none twice, and a warning for each that had to change."""
+
+from collections.abc import Sequence
+
+from store.tabular.declarations import warning
+
+
+def settle_names(given: Sequence[str]) -> tuple[tuple[str, ...], list[dict[str, str]]]:
+    """Unique names for a header's cells: `a`, `a` become `a`, `a_2`; an empty one becomes `column_3` by its place."""
+    stripped = [name.strip() for name in given]
+    taken = set(stripped)  # a name that stands in the file is never given to another column
+    seen: set[str] = set()
+    last: dict[str, int] = {}  # where counting goes on, so that 10,000 equal names take 10,000 steps
+    names: list[str] = []
+    warnings: list[dict[str, str]] = []
+    for place, name in enumerate(stripped, start=1):
+        settled = name or f"column_{place}"
+        if name in seen or (not name and settled in taken):
+            wanted, number = settled, last.get(settled, 1)
+            while settled in taken:
+                number += 1
+                settled = f"{wanted}_{number}"
+            last[wanted] = number
+        if not name:
+            warnings.append(warning(settled, "empty_name", f"column {place} has no name and is called {settled!r}"))
+        elif settled != name:
+            message = f"the name {name!r} stands there more than once; column {place} is called {settled!r}"
+            warnings.append(warning(settled, "duplicate_name", message))
+        seen.add(name)
+        taken.add(settled)
+        names.append(settled)
+    return tuple(names), warnings

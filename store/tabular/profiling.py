@@ -1,0 +1,75 @@
+# ruff: noqa: S608  the SQL is made of our own column numbers and quoted paths
+"""The figures of each column, as the API shows them, from the stored table: the same file gives the same figures."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from store.tabular import sandbox
+from store.tabular.inference import Settled
+from store.tabular.reading import rfc3339
+
+_CELLS_AT_ONCE = 4_000_000
+_CATEGORIES = 100
+
+
+def profile(
+    connection: duckdb.DuckDBPyConnection, stored: Path, names: Sequence[str], columns: Sequence[Settled], rows: int
+) -> list[dict[str, Any]]:
+    """One object a column: name, type, missing, distinct, and by type min, max, mean, std, integer or categories."""
+    figures: dict[int, dict[str, Any]] = {}
+    at_once = max(1, min(200, _CELLS_AT_ONCE // rows))
+    numbers = [place for place, column in enumerate(columns) if column.type in ("numeric", "datetime")]
+    others = [place for place, column in enumerate(columns) if column.type not in ("numeric", "datetime")]
+    file = sandbox.text(stored)
+    for start in range(0, len(numbers), at_once):
+        batch = numbers[start : start + at_once]
+        chosen = ", ".join(f"epoch_us(c{n}) AS c{n}" if columns[n].type == "datetime" else f"c{n}" for n in batch)
+        arrays = connection.execute(f"SELECT {chosen} FROM read_parquet({file})").fetchnumpy()
+        for place in batch:
+            figures[place] = _of_numbers(columns[place], arrays.pop(f"c{place}"))
+    for place in others:
+        figures[place] = _of_categories(connection, file, f"c{place}", columns[place], rows)
+    return [{"name": name, "type": columns[n].type, **figures[n]} for n, name in enumerate(names)]
+
+
+def _of_numbers(column: Settled, values: NDArray[Any]) -> dict[str, Any]:
+    present = np.sort(values.compressed() if isinstance(values, np.ma.MaskedArray) else values)
+    missing = len(values) - len(present)
+    if not len(present):
+        return {"missing": missing, "distinct": 0}
+    distinct = 1 + int(np.count_nonzero(present[1:] != present[:-1]))
+    lowest, highest = present[0].item(), present[-1].item()
+    counted = {"missing": missing, "distinct": distinct}
+    if column.type == "datetime":
+        return {**counted, "min": rfc3339(lowest), "max": rfc3339(highest)}
+    return {**counted, "min": lowest, "max": highest, **_moments(present), "integer": column.integral}
+
+
+def _moments(values: NDArray[Any]) -> dict[str, float]:
+    """Mean and sample standard deviation of sorted values; that of one value is 0."""
+    largest = max(abs(values[0].item()), abs(values[-1].item()))
+    scale = float(largest) if largest > 1e100 else 1.0  # the square of 1e200 is no double
+    scaled = values / scale
+    std = float(scaled.std(ddof=1)) * scale if len(values) > 1 else 0.0
+    return {"mean": float(scaled.mean()) * scale, "std": min(std, sys.float_info.max)}
+
+
+def _of_categories(
+    connection: duckdb.DuckDBPyConnection, file: str, c: str, column: Settled, rows: int
+) -> dict[str, Any]:
+    counted = f"SELECT count({c}), count(DISTINCT {c}) FROM read_parquet({file})"
+    present, distinct = connection.execute(counted).fetchall()[0]
+    figures: dict[str, Any] = {"missing": rows - present, "distinct": distinct}
+    if column.type != "text":
+        top = (
+            f"SELECT {c}, count(*) AS n FROM read_parquet({file}) WHERE {c} IS NOT NULL"
+            f" GROUP BY {c} ORDER BY n DESC, {c} LIMIT {_CATEGORIES}"
+        )
+        figures["categories"] = [{"value": value, "count": n} for value, n in connection.execute(top).fetchall()]
+    return figures

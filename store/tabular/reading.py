@@ -1,0 +1,91 @@
+# ruff: noqa: S608  the SQL is made of our own column numbers and quoted paths
+"""A stored table read back: some columns as arrays to learn from, or some rows as JSON to look at."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from store.tabular import sandbox
+from store.tabular.declarations import ColumnType, StoredColumn
+
+DESCRIPTION_KEY = "learnd"  # in the file's own metadata: the columns' real names and types
+
+
+class Described(TypedDict):
+    name: str
+    type: ColumnType
+    integral: bool
+
+
+def read_columns(path: Path, names: Sequence[str]) -> dict[str, StoredColumn]:
+    """Columns by name, whole. Raises KeyError for a name that the table has not."""
+    with sandbox.reader(path) as connection:
+        places = {column["name"]: (place, column) for place, column in enumerate(_described(connection, path))}
+        wanted = {name: places[name] for name in names}
+        if not wanted:
+            return {}
+        file = sandbox.text(path)
+        categories = {
+            name: _categories(connection, file, f"c{place}")
+            for name, (place, column) in wanted.items()
+            if column["type"] in ("categorical", "text")
+        }
+        chosen = ", ".join(_expression(f"c{place}", column["type"]) for place, column in wanted.values())
+        arrays = connection.execute(f"SELECT {chosen} FROM read_parquet({file})").fetchnumpy()
+        return {
+            name: _stored(column, arrays.pop(f"c{place}"), categories.get(name))
+            for name, (place, column) in wanted.items()
+        }
+
+
+def read_rows(path: Path, limit: int, offset: int) -> list[list[Any]]:
+    """Rows in the table's order, as JSON values: whole numbers stay so, times are RFC 3339, missing is None."""
+    with sandbox.reader(path) as connection:
+        described = _described(connection, path)
+        times = [place for place, column in enumerate(described) if column["type"] == "datetime"]
+        chosen = ", ".join(f"epoch_us(c{n})" if n in set(times) else f"c{n}" for n in range(len(described)))
+        query = f"SELECT {chosen} FROM read_parquet({sandbox.text(path)}) LIMIT {int(limit)} OFFSET {int(offset)}"
+        rows = [list(row) for row in connection.execute(query).fetchall()]
+    for row in rows:
+        for place in times:
+            row[place] = None if row[place] is None else rfc3339(row[place])
+    return rows
+
+
+def rfc3339(microseconds: int) -> str:
+    """Microseconds since 1970 as RFC 3339 in UTC."""
+    return str(np.datetime_as_string(np.datetime64(microseconds, "us"), timezone="UTC"))
+
+
+def _described(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Described]:
+    query = f"SELECT value FROM parquet_kv_metadata({sandbox.text(path)}) WHERE key = '{DESCRIPTION_KEY}'"
+    described: list[Described] = json.loads(connection.execute(query).fetchall()[0][0])
+    return described
+
+
+def _categories(connection: duckdb.DuckDBPyConnection, file: str, c: str) -> tuple[str, ...]:
+    """The column's strings by code point, and an enum type of them in DuckDB, named as the column."""
+    strings = f"SELECT DISTINCT {c} FROM read_parquet({file}) WHERE {c} IS NOT NULL ORDER BY {c}"
+    connection.execute(f"CREATE OR REPLACE TEMP TYPE {c} AS ENUM ({strings})")
+    return tuple(value for (value,) in connection.execute(f"SELECT unnest(enum_range(NULL::{c}))").fetchall())
+
+
+def _expression(c: str, type: ColumnType) -> str:
+    if type == "numeric":
+        return f"CAST({c} AS DOUBLE) AS {c}"
+    if type == "datetime":
+        return f"CAST(epoch_us({c}) AS DOUBLE) AS {c}"
+    code = f"CAST({c} AS INTEGER)" if type == "boolean" else f"CAST(enum_code(CAST({c} AS {c})) AS INTEGER)"
+    return f"coalesce({code}, -1) AS {c}"
+
+
+def _stored(column: Described, values: NDArray[Any], categories: tuple[str, ...] | None) -> StoredColumn:
+    if column["type"] in ("numeric", "datetime"):
+        filled = np.ma.filled(values, np.nan) if isinstance(values, np.ma.MaskedArray) else values
+        return StoredColumn(column["type"], filled, integral=column["integral"])
+    return StoredColumn(column["type"], np.asarray(values, dtype=np.int32), categories or (False, True))

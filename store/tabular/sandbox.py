@@ -1,0 +1,76 @@
+"""DuckDB, shut in: it may open the files it is told of and no other, and holds no more memory than it is given."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+# One thread: a job then takes one core of the machine it shares, and sums come out the same bits each time.
+_THREADS = 1
+_READERS_KEPT = 4
+
+_lock = threading.Lock()
+_readers: OrderedDict[Path, duckdb.DuckDBPyConnection] = OrderedDict()
+
+
+def text(value: str | Path) -> str:
+    """A string as an SQL literal; DuckDB's have no escapes but the doubled quote."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def texts(values: Iterable[str | Path]) -> str:
+    return "[" + ", ".join(map(text, values)) + "]"
+
+
+@contextmanager
+def sandbox(files: Iterable[Path], scratch: Path, memory_bytes: int) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection of its own for one import: `files` and its spill folder below `scratch` are all it can touch."""
+    connection = duckdb.connect(":memory:", config=_configuration(memory_bytes, scratch / "spill"))
+    try:
+        _lock_in(connection, f"SET allowed_paths={texts(files)}")
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def reader(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to read one stored table.
+
+    Starting DuckDB takes 10 ms, more than reading a small table, so an instance is kept for each folder of tables. It
+    may read nothing outside that folder.
+    """
+    folder = file.parent.parent  # blobs lie in <folder>/ab/cdef…
+    with _lock:
+        instance = _readers.pop(folder, None) or _started(folder)
+        _readers[folder] = instance
+        while len(_readers) > _READERS_KEPT:
+            _readers.popitem(last=False)  # closed by the last cursor that still reads
+        cursor = instance.cursor()
+    try:
+        yield cursor
+    finally:
+        cursor.close()
+
+
+def _started(folder: Path) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(":memory:", config=_configuration(1 << 30, None))
+    _lock_in(connection, f"SET allowed_directories={texts([f'{folder}/'])}")
+    return connection
+
+
+def _configuration(memory_bytes: int, spill: Path | None) -> dict[str, str | bool | int | float | list[str]]:
+    return {
+        "threads": _THREADS,
+        "memory_limit": f"{memory_bytes // 1024}KiB",
+        "temp_directory": str(spill) if spill else "",
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+
+
+def _lock_in(connection: duckdb.DuckDBPyConnection, allow: str) -> None:
+    connection.execute(f"{allow}; SET TimeZone='UTC'; SET enable_external_access=false; SET lock_configuration=true")
