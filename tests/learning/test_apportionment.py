@@ -1,0 +1,61 @@
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learning.apportionment import apportion, split_counts
+from learning.errors import UnusableSplit
+
+
+@pytest.mark.parametrize(
+    ("rows", "validation", "test", "expected"),
+    [
+        (150, 0.2, 0.1, (105, 30, 15)),
+        (10, 0.0, 0.0, (10, 0, 0)),
+        (10, 0.25, 0.0, (7, 3, 0)),  # 2.5 goes up
+        (10, 0.0, 0.05, (9, 0, 1)),  # 0.5 goes up
+        (7, 0.2, 0.2, (5, 1, 1)),
+    ],
+)
+def test_each_fraction_is_of_all_rows_and_half_goes_up(rows, validation, test, expected):
+    assert split_counts(rows, validation=validation, test=test) == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "validation", "test", "split"),
+    [
+        (4, 0.1, 0.0, "validation"),
+        (4, 0.0, 0.1, "test"),
+        (4, 0.5, 0.2, "train"),
+        (10, 0.9, 0.9, "train"),
+        (1, 0.0, 0.0, "train"),
+        (0, 0.2, 0.0, "validation"),
+    ],
+)
+def test_a_split_too_small_to_use_is_refused_by_name(rows, validation, test, split):
+    with pytest.raises(UnusableSplit) as refusal:
+        split_counts(rows, validation=validation, test=test)
+    assert refusal.value.split == split
+
+
+def test_the_largest_remainders_are_rounded_up_and_ties_go_to_the_lower_class():
+    assert apportion(3, [5, 3, 2]) == [1, 1, 1]  # 1.5, 0.9, 0.6: two seats left for 0.9 and 0.6
+    assert apportion(1, [5, 5]) == [1, 0]
+    assert apportion(3, [2, 2, 2, 2]) == [1, 1, 1, 0]
+    assert apportion(0, [2, 3]) == [0, 0]
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=20), st.data())
+def test_seats_add_up_and_each_class_is_within_one_of_its_share(sizes, data):
+    total = data.draw(st.integers(0, sum(sizes)))
+    seats = apportion(total, sizes)
+    assert sum(seats) == total
+    assert all(abs(seat * sum(sizes) - total * size) < sum(sizes) for seat, size in zip(seats, sizes, strict=True))
+    assert all(seat <= size for seat, size in zip(seats, sizes, strict=True))
+
+
+def test_counting_needs_no_torch():
+    program = "import sys, learning.apportionment, learning.estimate; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,105 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from learning import batches, estimate, fitting, layout, network, population, preprocessing, schedule
+from learning.estimate import memory_bytes, memory_parts
+from learning.layout import Layout
+from learning.specs import LayerSpec, NetworkSpec
+
+# Runs in a process of its own: the highest mark of its memory, less what it held when torch was there and warm.
+PROGRAM = """
+import json, re, sys
+import torch
+from learning.columns import NumericColumn
+from learning.experiment import prepare
+from learning.fitting import fit
+
+def held(name):
+    return int(re.search(name + r":\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
+
+spec, rows, features = json.loads(sys.argv[1])
+torch.set_num_threads(2)
+torch.randn(64, 64) @ torch.randn(64, 64)
+before = held("VmRSS")
+table = {f"x{i}": NumericColumn(torch.rand(rows, dtype=torch.float64)) for i in range(features)}
+table["y"] = NumericColumn(torch.rand(rows, dtype=torch.float64))
+found = prepare(spec | {"features": [f"x{i}" for i in range(features)]}, table)
+for pulse in fit(found.members, found.target, found.train, found.validation, threads=2):
+    if pulse.epochs:
+        kept = pulse.snapshot()
+print(held("VmHWM") - before)
+"""
+
+
+def spec(units, *, batch_size, sweep=None, epochs=1):
+    return {
+        "target": "y",
+        "task": "regression",
+        "validation": {"fraction": 0.2},
+        "test": {"fraction": 0.1},
+        "split_seed": 0,
+        "scaling": "standard",
+        "loss": "squared_error",
+        "network": {"layers": [{"units": each, "activation": "relu"} for each in units]},
+        "optimizer": {"name": "adam", "learning_rate": 1e-3, "betas": [0.9, 0.999]},
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "initialization": "he",
+        "seed": 0,
+        "sweep": sweep or {},
+    }
+
+
+CASES = {
+    "a long table": (spec([8], batch_size=4096), 150_000, 12),
+    "a wide network": (spec([1500, 1500], batch_size=256), 600, 10),
+    "many members": (spec([64, 64], batch_size=64, sweep={"seed": list(range(300))}), 2000, 10),
+    "many rates, one seed": (
+        spec([], batch_size=8, sweep={"optimizer.learning_rate": [0.001 * i for i in range(1, 200)]}),
+        3000,
+        4,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_run_takes_more_than_was_estimated_nor_the_estimate_many_times_what_it_takes(case):
+    asked, rows, features = CASES[case]
+    call = [sys.executable, "-c", PROGRAM, json.dumps([asked, rows, features])]
+    taken = int(subprocess.run(call, check=True, capture_output=True, text=True).stdout)
+    estimated = memory_bytes(asked, rows, features, 1)
+    assert taken <= estimated
+    assert estimated - estimate.AROUND <= 8 * max(taken, 64 << 20)
+
+
+def test_the_figures_taken_from_other_files_are_theirs():
+    assert estimate.TILE == layout.TILE
+    assert estimate.BLOCK_ROWS == network.BLOCK_ROWS
+    assert estimate.ENCODED_ROWS == preprocessing.BLOCK
+    assert estimate.GATHERED_NUMBERS == batches.GATHERED_NUMBERS
+    assert estimate.LONGEST_BLOCK == batches.LONGEST_BLOCK
+    assert estimate.EVALUATED_NUMBERS == population.Evaluation.NUMBERS
+    assert estimate.PULSE == fitting.PULSE
+    ours = (estimate.MOST_MEMBERS, estimate.CALLS, estimate.OPERATIONS, estimate.UPDATE)
+    assert ours == (schedule.MOST_MEMBERS, schedule.CALLS, schedule.OPERATIONS, schedule.UPDATE)
+
+
+def test_weights_are_counted_with_their_padding():
+    stride = Layout.of(NetworkSpec((LayerSpec(20), LayerSpec(7))), 13, 3).stride
+    asked = spec([20, 7], batch_size=32, sweep={"seed": [0, 1, 2]})
+    assert memory_parts(asked, 100, 13, 3)["weights"] == 3 * stride * 4 * 9
+    asked["optimizer"]["name"] = "sgd"
+    assert memory_parts(asked, 100, 13, 3)["weights"] == 3 * stride * 4 * 7
+
+
+def test_more_of_anything_is_never_estimated_at_less():
+    small = spec([32], batch_size=32, sweep={"seed": [0, 1]})
+    least = memory_bytes(small, 1000, 10, 2)
+    assert memory_bytes(small, 100_000, 10, 2) > least
+    assert memory_bytes(small, 1000, 5000, 2) > least
+    assert memory_bytes(small, 1000, 10, 2000) > least
+    assert memory_bytes(spec([4096], batch_size=32, sweep={"seed": [0, 1]}), 1000, 10, 2) > least
+    assert memory_bytes(spec([32], batch_size=32, sweep={"seed": list(range(4096))}), 1000, 10, 2) > least
