@@ -1,0 +1,62 @@
+"""Says every so often that an attempt lives, from a thread of its own, so that no long step looks like death."""
+
+import os
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from store import leases
+from store.claims import Claim
+from store.database import Database
+from store.errors import Fenced, Unavailable
+from store.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_LEASES_WITHOUT_PROGRESS = 10
+
+
+class Heartbeat:
+    """Beats while entered. `advance` is the driver's word that it moves: a beat alone proves life, not progress."""
+
+    def __init__(self, database: Database, claim: Claim, settings: Settings) -> None:
+        self.fenced = False
+        self.requested = claim.requested
+        self._database = database
+        self._claim = claim
+        self._seconds = settings.heartbeat_seconds
+        self._patience = settings.lease_seconds * _LEASES_WITHOUT_PROGRESS
+        self._pulse = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def advance(self) -> None:
+        self._pulse += 1
+
+    def _beat(self) -> None:
+        pulse, moved_at = 0, time.monotonic()
+        while not self._over.wait(self._seconds):
+            if self._pulse != pulse:
+                pulse, moved_at = self._pulse, time.monotonic()
+            elif time.monotonic() - moved_at > self._patience:
+                log.error("the attempt does not move; its process ends", run=self._claim.run_id)
+                os._exit(os.EX_SOFTWARE)  # a call into a device that hangs can be left in no other way
+            try:
+                with self._database.write() as tx:
+                    self.requested = leases.beat(tx, self._claim.run_id, self._claim.attempt, pulse)
+            except Fenced:
+                self.fenced = True
+                return
+            except Unavailable as reason:
+                log.warning("a beat was not written", run=self._claim.run_id, reason=str(reason))

@@ -1,0 +1,164 @@
+"""`learnd reconciler`: takes runs back from attempts that died, and rings for runs that wait. Any number may run.
+
+It is a process of its own: Celery's parent forks and so may hold no connection, and a scheduler inside Celery would
+need the very broker whose absence this makes good.
+"""
+
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+from celery import Celery
+
+from store import expiry, tenants, waiting, workers
+from store.blobs import Blobs
+from store.database import Database
+from store.errors import StoreError, Unavailable
+from store.expiry import BACKOFF_SECONDS, Lease
+from store.moments import now
+from store.settings import Settings
+from workers.app import create_app
+from workers.bells import QUEUE, TASK
+from workers.logs import write_logs
+
+log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 1.0  # how long a child killed on this machine may go unnoticed
+_TIDY_SECONDS = 3600.0
+_ABANDONED_SECONDS = 24 * 3600.0  # a temporary file this old belongs to nobody
+_USUAL_LEASE_SECONDS = Settings.lease_seconds
+
+
+class Watch:
+    """How long each lease has been seen not to move, by this process's own clock and only while the database answered:
+    clocks that jump and databases that are away expire nothing.
+    """
+
+    def __init__(self, longest_step: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._longest_step = longest_step
+        self._clock = clock
+        self._at: float | None = None
+        self._still: dict[tuple[str, int, int], float] = {}
+
+    def look(self, leases: Sequence[Lease]) -> None:
+        """The leases as they are now. A long gap since the last look, this process having slept, counts little."""
+        at = self._clock()
+        step = 0.0 if self._at is None else min(at - self._at, self._longest_step)
+        self._at = at
+        keys = [(lease.run_id, lease.attempt, lease.seq) for lease in leases]
+        self._still = {key: self._still[key] + step if key in self._still else 0.0 for key in keys}
+
+    def blink(self) -> None:
+        """Nothing could be seen: the time until the next look does not count."""
+        self._at = None
+
+    def still_for(self, lease: Lease) -> float:
+        return self._still.get((lease.run_id, lease.attempt, lease.seq), 0.0)
+
+
+class Reconciler:
+    def __init__(self, settings: Settings, database: Database, blobs: Blobs, app: Celery) -> None:
+        self._settings = settings
+        self._database = database
+        self._blobs = blobs
+        self._app = app
+        self.look_seconds = min(_LOOK_SECONDS, settings.reconcile_seconds)
+        self._watch = Watch(2 * self.look_seconds)
+        self._forget_at = self._tidy_at = 0.0
+        # A deployment with shorter leases wants its retries sooner in proportion; so do the tests.
+        self._backoff = [each * settings.lease_seconds / _USUAL_LEASE_SECONDS for each in BACKOFF_SECONDS]
+
+    def look(self) -> None:
+        """Once over everything. What is away now is tried again at the next look."""
+        try:
+            self._take_back()
+            self._forget_the_dead()
+            free, due = self._free_and_due()
+            if time.monotonic() >= self._tidy_at:
+                self._tidy_at = time.monotonic() + _TIDY_SECONDS
+                self._blobs.sweep(_ABANDONED_SECONDS)
+        except Unavailable as reason:
+            self._watch.blink()
+            log.warning("the store is away", reason=str(reason))
+            return
+        if free and due:
+            self._ring(min(free, due))
+
+    def _take_back(self) -> None:
+        with self._database.read() as tx:
+            leases = expiry.leases(tx)
+        self._watch.look(leases)
+        for lease in leases:
+            # What is on another machine, or in doubt, is only dead when its lease has long been still.
+            if lease.owner.is_alive() is False or self._watch.still_for(lease) > self._settings.lease_seconds:
+                self._expire(lease)
+
+    def _expire(self, lease: Lease) -> None:
+        try:
+            with self._database.write() as tx:
+                expired = expiry.expire(tx, lease.run_id, lease.attempt, lease.seq, backoff=self._backoff)
+        except Unavailable:
+            raise
+        except StoreError as error:  # one run that cannot be helped must not keep the others waiting
+            log.warning("a lease could not be expired", run=lease.run_id, reason=str(error))
+            return
+        if expired:
+            log.warning("a run was taken back from a lost worker", run=lease.run_id, attempt=lease.attempt)
+
+    def _forget_the_dead(self) -> None:
+        """Slots whose process is gone from this machine at once, any other that was silent as long as a lease lasts."""
+        with self._database.read() as tx:
+            here = [each for each in workers.list_all(tx, tenants.LOCAL) if each.host == socket.gethostname()]
+        dead = [(each.id, slot.pid) for each in here for slot in each.slots if not Path(f"/proc/{slot.pid}").exists()]
+        forget = time.monotonic() >= self._forget_at
+        if not dead and not forget:
+            return
+        with self._database.write() as tx:
+            for id, pid in dead if Path("/proc/self").exists() else []:
+                workers.gone(tx, id, pid)
+            if forget:
+                workers.forget(tx, now() - timedelta(seconds=self._settings.lease_seconds))
+                self._forget_at = time.monotonic() + self._settings.reconcile_seconds
+
+    def _free_and_due(self) -> tuple[int, int]:
+        with self._database.read() as tx:
+            due = waiting.due(tx, QUEUE)
+            slots = [slot for each in workers.list_all(tx, tenants.LOCAL) for slot in each.slots] if due else []
+            return sum(not slot.busy for slot in slots), due
+
+    def _ring(self, bells: int) -> None:
+        """As many as are wanted and not waiting already: the broker may have lost them, or been away when they rang."""
+        try:
+            with self._app.connection_for_write() as connection:
+                connection.connect()  # tries once; anything else would wait for the broker without end
+                there = connection.default_channel.queue_declare(QUEUE).message_count
+                for _ in range(bells - there):
+                    self._app.send_task(TASK, queue=QUEUE, connection=connection, retry=False, ignore_result=True)
+        except self._app.connection_for_write().connection_errors as error:
+            log.warning("the broker is away", reason=str(error))
+
+
+def main() -> None:
+    settings = Settings.from_environment()
+    if not settings.redis_url:
+        sys.exit("the reconciler rings through a broker: set LEARND_REDIS_URL, or use `learnd up`")
+    write_logs(settings.log_level)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))  # whatever it is doing rolls back
+    reconciler = Reconciler(
+        settings, Database(settings.database), Blobs(settings.blobs, settings.data_dir / "cache"), create_app(settings)
+    )
+    with suppress(KeyboardInterrupt):
+        while True:
+            reconciler.look()
+            time.sleep(reconciler.look_seconds)
+
+
+if __name__ == "__main__":
+    main()

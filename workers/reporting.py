@@ -1,0 +1,136 @@
+"""What an attempt has to tell: gathered from the engine's pulses, and put into the words of the API."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from learning.fitting import EpochReport, MemberProgress, Pulse
+from store.chunks import Chunk
+from store.leases import Report
+from store.members import MemberReport
+
+Metrics = dict[str, dict[str, float]]
+Values = Mapping[tuple[str, str], Tensor]  # by split and name, a number for each member
+
+_LOOK_SECONDS = 0.25
+_WRITE_SECONDS = 1.0  # within an epoch that takes long
+_MEMBERS_A_SECOND = 1_000  # rows written: a large population's members are told of less often
+
+
+class Reporter:
+    """Keeps the epochs that are not written yet, and each member's metrics at its best epoch."""
+
+    def __init__(self, epochs: int, members: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._epochs = epochs
+        self._members_seconds = members / _MEMBERS_A_SECOND
+        self._clock = clock
+        self._began_at = clock()
+        self._looked_at = self._written_at = self._began_at
+        self._members_at = float("-inf")
+        self._waiting: list[EpochReport] = []
+        self._last: Values = {}
+        self._at_best: dict[tuple[str, str], Tensor] = {}
+
+    def take(self, pulse: Pulse) -> None:
+        self._waiting += pulse.epochs
+
+    def is_due(self) -> bool:
+        """Whether to turn to the database: for the first epoch at once, then at most four times a second."""
+        first = bool(self._waiting) and not self._last
+        return first or self._clock() - self._looked_at >= _LOOK_SECONDS
+
+    def has_news(self) -> bool:
+        return bool(self._waiting) or self._clock() - self._written_at >= _WRITE_SECONDS
+
+    def report(self, pulse: Pulse, *, whole: bool = False) -> Report:
+        """All that is new since it was last `written`; `whole` leaves no member out."""
+        members = pulse.members
+        best = best_of(members)
+        self._remember_best(members)
+        told = None
+        if self._waiting:
+            self._last = self._waiting[-1].values
+            told = {"epoch": self._waiting[-1].epoch, "metrics": _metrics(self._last, best)}
+        named = whole or self._clock() - self._members_at >= self._members_seconds
+        return Report(
+            progress=self._progress(pulse),
+            metrics=self.metrics(best),
+            best=shown(best),
+            chunks=_chunks(self._waiting),
+            members=[self.member(each) for each in members] if named else (),
+            told=told,
+        )
+
+    def looked(self, *, postponed: float = 0.0) -> None:
+        self._looked_at = self._clock() + postponed
+
+    def written(self, report: Report) -> None:
+        self._written_at = self._looked_at = self._clock()
+        if report.members:
+            self._members_at = self._written_at
+        self._waiting = []
+
+    def metrics(self, best: MemberProgress | None) -> Metrics:
+        """The best member's at its best epoch."""
+        return _metrics(self._at_best, best)
+
+    def member(self, progress: MemberProgress, **more: Any) -> MemberReport:
+        said: dict[str, Any] = {
+            "index": progress.index,
+            "status": progress.status,
+            "epoch": progress.epoch,
+            "best": progress.best,
+            "last": _metrics(self._last, progress),
+            "error": progress.error,
+        }
+        return MemberReport(**said | more)
+
+    def _remember_best(self, members: Sequence[MemberProgress]) -> None:
+        epochs = np.array([each.best["epoch"] if each.best else 0 for each in members])
+        for report in self._waiting:
+            here = np.flatnonzero(epochs == report.epoch)
+            for series, values in report.values.items():
+                kept = self._at_best.setdefault(series, values.new_full(values.shape, float("nan")))
+                kept[here] = values[here]
+
+    def _progress(self, pulse: Pulse) -> dict[str, Any]:
+        elapsed = self._clock() - self._began_at
+        eta = elapsed * (1 / pulse.fraction - 1) if pulse.fraction else None
+        return {
+            "epoch": pulse.epoch,
+            "epochs": self._epochs,
+            "fraction": pulse.fraction,
+            "eta_seconds": None if eta is None else round(eta, 3),
+        }
+
+
+def best_of(members: Sequence[MemberProgress]) -> MemberProgress | None:
+    """The member whose best value is the lowest, the first of several; none before an epoch has finished."""
+    able = [(each.best["value"], each.index) for each in members if each.best and each.status != "failed"]
+    return members[min(able)[1]] if able else None
+
+
+def shown(best: MemberProgress | None) -> dict[str, Any] | None:
+    return {"member": best.index, **best.best} if best and best.best else None
+
+
+def _metrics(values: Values, member: MemberProgress | None) -> Metrics:
+    found: Metrics = {}
+    if member is not None:
+        for (split, name), numbers in values.items():
+            found.setdefault(split, {})[name] = float(numbers[member.index])
+    return found
+
+
+def _chunks(reports: Sequence[EpochReport]) -> list[Chunk]:
+    if not reports:
+        return []
+    steps = np.array([each.step for each in reports], dtype=np.int64)
+    first = reports[0]
+    return [
+        Chunk(*series, first.epoch, steps, np.stack([each.values[series].numpy() for each in reports]))
+        for series in first.values
+    ]

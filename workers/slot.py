@@ -1,0 +1,137 @@
+"""A slot: the process in which runs are trained, warm before the first one comes. Importing it loads torch."""
+
+import os
+import socket
+import threading
+from pathlib import Path
+
+import structlog
+import torch
+
+from learning.columns import CategoricalColumn, Column, NumericColumn
+from learning.experiment import prepare
+from learning.fitting import fit
+from store import claims, workers
+from store.blobs import Blobs
+from store.claims import Claim
+from store.database import Database
+from store.errors import Unavailable
+from store.processes import ProcessIdentity, die_with_parent
+from store.settings import Settings
+from workers.bells import QUEUE
+from workers.drain import Drain
+from workers.driving import Place, drive
+
+log = structlog.get_logger(__name__)
+
+_DATABASE_SECONDS = 3.0  # training does not wait long for a database that is away
+_OOM_SCORE = "500"  # short of memory, the kernel is to end a training rather than the API or the database
+
+
+class Slot:
+    def __init__(self, settings: Settings, drain: Drain, worker: str, parent: int) -> None:
+        """`worker` is the id that all slots of the parent process share."""
+        die_with_parent(parent=parent)
+        _offer_to_the_oom_killer()
+        threads = max(1, len(os.sched_getaffinity(0)) // settings.slots)
+        torch.set_num_threads(threads)
+        self._worker = worker
+        self._parent = parent
+        self._owner = ProcessIdentity.current()
+        self._place = Place(
+            settings=settings,
+            database=Database(settings.database, deadline=_DATABASE_SECONDS),
+            blobs=Blobs(settings.blobs, settings.data_dir / "cache"),
+            drain=drain,
+            device="cpu",
+            threads=threads,
+        )
+        _warm_up(threads)
+        threading.Thread(target=self._be_seen, name="presence", daemon=True).start()
+
+    def work(self) -> None:
+        """Claim until there is nothing."""
+        with self._place.drain.taking_sigterm():
+            while not self._place.drain.is_asked and (claim := self._claim()):
+                drive(claim, self._place)
+        if self._place.drain.is_mine_alone:
+            self.leave()
+            os._exit(os.EX_OK)  # the parent forks another; an exception would take the parent along
+
+    def leave(self) -> None:
+        try:
+            with self._place.database.write() as tx:
+                workers.gone(tx, self._worker, self._owner.pid)
+        except Unavailable:
+            log.info("could not say that this slot goes; the reconciler will find out")
+
+    def _claim(self) -> Claim | None:
+        try:
+            with self._place.database.write() as tx:
+                return claims.claim(
+                    tx,
+                    worker=self._worker,
+                    slot_pid=self._owner.pid,
+                    owner=self._owner,
+                    queues=[QUEUE],
+                    device=self._place.device,
+                )
+        except Unavailable as reason:
+            log.warning("nothing can be claimed while the database is away", reason=str(reason))
+            return None  # the reconciler rings again
+
+    def _be_seen(self) -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                self._say_here()
+            except Unavailable as reason:
+                log.warning("this slot could not say that it is here", reason=str(reason))
+            pause.wait(self._place.settings.heartbeat_seconds)
+
+    def _say_here(self) -> None:
+        with self._place.database.write() as tx:
+            if not workers.seen(tx, self._worker, self._owner.pid):
+                workers.register(
+                    tx,
+                    self._worker,
+                    host=socket.gethostname(),
+                    pid=self._parent,
+                    queues=[QUEUE],
+                    device=self._place.device,
+                    slot_pid=self._owner.pid,
+                )
+
+
+def _offer_to_the_oom_killer() -> None:
+    score = Path("/proc/self/oom_score_adj")
+    if score.exists():
+        score.write_text(_OOM_SCORE)
+
+
+def _warm_up(threads: int) -> None:
+    """What the first run would otherwise wait for: torch starts its threads and makes its kernels when first used."""
+    table: dict[str, Column] = {
+        "x": NumericColumn(torch.arange(8, dtype=torch.float64)),
+        "y": CategoricalColumn(torch.arange(8, dtype=torch.int32) % 2, ("a", "b")),
+    }
+    spec = {
+        "target": "y",
+        "features": ["x"],
+        "task": "binary",
+        "network": {"layers": [{"units": 2, "activation": "relu"}]},
+        "initialization": "he",
+        "scaling": "standard",
+        "loss": "binary_cross_entropy",
+        "optimizer": {"name": "adam", "learning_rate": 0.1, "betas": [0.9, 0.999]},
+        "epochs": 1,
+        "batch_size": 2,
+        "validation": {"fraction": 0.25},
+        "test": {"fraction": 0.0},
+        "sweep": {"seed": [0, 1]},
+        "seed": 0,
+        "split_seed": 0,
+    }
+    experiment = prepare(spec, table)
+    for pulse in fit(experiment.members, experiment.target, experiment.train, experiment.validation, threads=threads):
+        pulse.trained().sha256(0)
