@@ -109,7 +109,7 @@ def in_blocks(inputs: Tensor) -> Tensor:
     blocks = -(-rows // BLOCK_ROWS)
     room = inputs.new_zeros(blocks * BLOCK_ROWS, padded(width))
     room[:rows, :width] = inputs
-    return room.view(blocks, BLOCK_ROWS, -1)
+    return room.view(blocks, BLOCK_ROWS, padded(width))
 
 
 def predict_blocks(network: NetworkSpec, tensors: Mapping[str, Tensor], inputs: Tensor) -> Tensor:

@@ -1,0 +1,93 @@
+"""Fifty steps of the engine beside fifty of torch's own modules and optimizers, in float64."""
+
+import pytest
+import torch
+
+from learning.initialization import initial_weights
+from learning.layout import Layout
+from learning.randomness import key, permutations
+from learning.weights import tensors_of
+from tests.learning.trials import examples, member, run
+
+ROWS, INPUTS, F64 = 93, 6, torch.float64
+WIDTHS = {"regression": 2, "binary": 1, "multiclass": 4}
+MODULES = {"identity": torch.nn.Identity, "sigmoid": torch.nn.Sigmoid, "tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
+LOSSES = {
+    "regression": torch.nn.MSELoss,
+    "binary": torch.nn.BCEWithLogitsLoss,
+    "multiclass": torch.nn.CrossEntropyLoss,
+}
+OPTIMIZERS = {"gd": torch.optim.SGD, "sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+
+
+def _torchs_own(spec, train, task):
+    layout = Layout.of(spec.network, INPUTS, WIDTHS[task])
+    start = tensors_of(layout, initial_weights(layout, [spec.seed], spec.initialization, F64))
+    modules = []
+    for index, layer in enumerate(layout.layers):
+        linear = torch.nn.Linear(layer.inputs, layer.units, dtype=F64)
+        linear.weight.data = start[f"layers.{index}.weight"][0].T.contiguous()
+        linear.bias.data = start[f"layers.{index}.bias"][0]
+        modules += [linear, MODULES[layer.activation]()]
+    net, loss = torch.nn.Sequential(*modules), LOSSES[task]()
+    optimizer = OPTIMIZERS[spec.optimizer.name](net.parameters(), lr=spec.optimizer.learning_rate)
+    told = []
+    for epoch in range(1, spec.epochs + 1):
+        order, total = permutations([key("order", spec.seed, epoch)], ROWS)[0], 0.0
+        for rows in order.split(spec.batch_size or ROWS):
+            error = loss(net(train.inputs[rows]), train.targets[rows])
+            optimizer.zero_grad()
+            error.backward()
+            optimizer.step()
+            total += error.item() * len(rows)
+        told.append(total / ROWS)
+    return [module for module in net if isinstance(module, torch.nn.Linear)], told
+
+
+@pytest.mark.parametrize("initialization", ["xavier", "he"])
+@pytest.mark.parametrize("activation", sorted(MODULES))
+@pytest.mark.parametrize("task", sorted(WIDTHS))
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+def test_fifty_steps_are_torchs_own(optimizer, task, activation, initialization):
+    batch_size, epochs = (None, 50) if optimizer == "gd" else (10, 5)
+    spec = member(
+        3,
+        layers=((11, activation), (7, activation)),
+        task=task,
+        optimizer=optimizer,
+        batch_size=batch_size,
+        epochs=epochs,
+        initialization=initialization,
+    )
+    train = examples(task, ROWS, INPUTS, WIDTHS[task], dtype=F64)
+    found = run([spec], task, WIDTHS[task], train)
+    assert found.last.step == 50
+    linears, told = _torchs_own(spec, train, task)
+    stacked = found.trained.stacked()
+    for index, linear in enumerate(linears):
+        torch.testing.assert_close(stacked[f"layers.{index}.weight"][0], linear.weight.data.T, rtol=0, atol=1e-10)
+        torch.testing.assert_close(stacked[f"layers.{index}.bias"][0], linear.bias.data, rtol=0, atol=1e-10)
+    assert found.told(0, "loss", "train") == pytest.approx(told, rel=1e-6)
+
+
+def test_a_batch_larger_than_a_block_is_one_step_over_all_its_rows():
+    """1,100 rows in batches of 600 are computed as blocks of 512, 88, then 500 rows; torch knows two batches."""
+    spec = member(0, layers=((5, "tanh"),), task="regression", batch_size=600, epochs=25, learning_rate=0.01)
+    train = examples("regression", 1100, INPUTS, 2, dtype=F64)
+    found = run([spec], "regression", 2, train)
+    assert found.last.step == 50
+    layout = Layout.of(spec.network, INPUTS, 2)
+    start = tensors_of(layout, initial_weights(layout, [0], "xavier", F64))
+    one, two = torch.nn.Linear(INPUTS, 5, dtype=F64), torch.nn.Linear(5, 2, dtype=F64)
+    for index, linear in enumerate((one, two)):
+        linear.weight.data = start[f"layers.{index}.weight"][0].T.contiguous()
+        linear.bias.data = start[f"layers.{index}.bias"][0]
+    optimizer = torch.optim.Adam([*one.parameters(), *two.parameters()], lr=0.01)
+    for epoch in range(1, 26):
+        for rows in permutations([key("order", 0, epoch)], 1100)[0].split(600):
+            error = torch.nn.functional.mse_loss(two(torch.tanh(one(train.inputs[rows]))), train.targets[rows])
+            optimizer.zero_grad()
+            error.backward()
+            optimizer.step()
+    torch.testing.assert_close(found.trained.stacked()["layers.0.weight"][0], one.weight.data.T, rtol=0, atol=1e-10)
+    torch.testing.assert_close(found.trained.stacked()["layers.1.bias"][0], two.bias.data, rtol=0, atol=1e-10)

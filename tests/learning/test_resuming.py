@@ -1,0 +1,108 @@
+import json
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learning import fitting, schedule
+from learning.fitting import State, fit
+from tests.learning.trials import examples, members, run, target
+
+TASKS = {"regression": 2, "binary": 1, "multiclass": 3}
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_a_run_interrupted_anywhere_ends_as_if_it_had_not_been(data):
+    task = data.draw(st.sampled_from(sorted(TASKS)))
+    width = TASKS[task]
+    optimizer = data.draw(st.sampled_from(["sgd", "adam"]))
+    batch_size = data.draw(st.sampled_from([7, 32, None]))
+    specs = members(3, task=task, layers=(5,), epochs=4, batch_size=batch_size, optimizer=optimizer)
+    train = examples(task, 90, 4, width)
+    validation = examples(task, 70, 4, width, seed=1) if data.draw(st.booleans()) else None
+    straight = run(specs, task, width, train, validation)
+
+    reports, state = [], None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "PULSE", data.draw(st.sampled_from([0.0, 200.0, 1e9])))
+        patch.setattr(schedule, "CALLS", data.draw(st.sampled_from([1e-3, 60.0])))
+        finished = False
+        while not finished:
+            pulses = data.draw(st.integers(1, 60), label="pulses until the next interruption")
+            driver = fit(
+                specs, target(task, width), train, validation, state=state, threads=data.draw(st.integers(1, 2))
+            )
+            for pulse in driver:
+                reports += pulse.epochs
+                finished = pulse.finished
+                pulses -= 1
+                if finished or not pulses:
+                    break
+            state = _through_a_file(pulse.snapshot())
+            trained = pulse.trained()
+            driver.close()
+
+    assert [trained.sha256(k) for k in range(3)] == [straight.trained.sha256(k) for k in range(3)]
+    assert [(each.epoch, each.step) for each in reports] == [(each.epoch, each.step) for each in straight.reports]
+    for found, expected in zip(reports, straight.reports, strict=True):
+        assert found.values.keys() == expected.values.keys()
+        assert all(torch.equal(found.values[name], expected.values[name]) for name in expected.values)
+    assert all(torch.equal(state.tensors[name], tensor) for name, tensor in straight.state.tensors.items())
+
+
+def _through_a_file(state: State) -> State:
+    return State(
+        {name: tensor.clone() for name, tensor in state.tensors.items()}, json.loads(json.dumps(state.counters))
+    )
+
+
+def test_a_snapshot_can_be_taken_in_the_middle_of_an_epoch_with_its_sums(monkeypatch):
+    monkeypatch.setattr(fitting, "PULSE", 0.0)
+    train = examples("multiclass", 100, 4, 3)
+    driver = fit(members(1, batch_size=10), target("multiclass", 3), train, None)
+    state = [next(driver) for _ in range(4)][-1].snapshot()
+    assert state.counters == {"epoch": 0, "step": 4}
+    assert state.tensors["loss_sum"].item() > 0
+
+
+def test_a_snapshot_stands_still_while_training_goes_on():
+    train = examples("multiclass", 100, 4, 3)
+    driver = fit(members(1), target("multiclass", 3), train, None)
+    pulse = next(driver)
+    state = pulse.snapshot()
+    before = {name: tensor.clone() for name, tensor in state.tensors.items()}
+    kept = pulse.trained()
+    hashed = kept.sha256(0)
+    list(driver)
+    assert all(torch.equal(state.tensors[name], tensor) for name, tensor in before.items())
+    assert kept.sha256(0) == hashed
+
+
+def test_twenty_epochs_straight_equal_ten_extended_to_twenty():
+    train, validation = examples("binary", 80, 4, 1), examples("binary", 60, 4, 1, seed=1)
+    ten = run(members(2, task="binary", epochs=10), "binary", 1, train, validation)
+    extended = run(members(2, task="binary", epochs=20), "binary", 1, train, validation, state=ten.state)
+    straight = run(members(2, task="binary", epochs=20), "binary", 1, train, validation)
+    assert [extended.trained.sha256(k) for k in range(2)] == [straight.trained.sha256(k) for k in range(2)]
+    assert extended.last.members == straight.last.members
+    assert ten.told(0, "loss") + extended.told(0, "loss") == straight.told(0, "loss")
+
+
+def test_a_finished_state_is_told_finished_at_once():
+    train = examples("multiclass", 50, 4, 3)
+    done = run(members(2), "multiclass", 3, train)
+    (pulse,) = fit(members(2), target("multiclass", 3), train, None, state=done.state)
+    assert pulse.finished
+    assert pulse.epochs == ()
+    assert pulse.fraction == 1.0
+    assert pulse.trained().sha256(1) == done.trained.sha256(1)
+
+
+def test_a_run_on_other_tensors_leaves_the_given_state_alone():
+    train = examples("multiclass", 50, 4, 3)
+    done = run(members(2, epochs=1), "multiclass", 3, train)
+    before = done.state.tensors["weights"].clone()
+    run(members(2, epochs=3), "multiclass", 3, train, state=done.state)
+    assert torch.equal(done.state.tensors["weights"], before)
