@@ -1,0 +1,5 @@
+"""`python -m service` is `learnd`."""
+
+from service.cli import main
+
+main()

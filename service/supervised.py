@@ -1,0 +1,68 @@
+"""One supervised process of `learnd up`: started, started again with backoff when it dies, stopped in time."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from store.processes import die_with_parent
+
+_BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_LONG_LIFE_SECONDS = 60.0  # a process that lived this long had no trouble starting
+
+
+class Supervised:
+    """A command that should always be running. `deaths` counts since it last lived long."""
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], stop_seconds: float) -> None:
+        self.name = name
+        self.stop_seconds = stop_seconds
+        self.deaths = 0
+        self.exit_code: int | None = None
+        self._command = command
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._due_at = 0.0
+
+    def tend(self) -> bool:
+        """Start it if it is due. True when it was just found dead."""
+        died = self._process is not None and not self.is_running()
+        if died:
+            self._process = None
+            lived = time.monotonic() - self._started_at
+            self.deaths = 1 if lived > _LONG_LIFE_SECONDS else self.deaths + 1
+            self._due_at = time.monotonic() + _BACKOFF_SECONDS[min(self.deaths, len(_BACKOFF_SECONDS)) - 1]
+        if self._process is None and time.monotonic() >= self._due_at:
+            self._start()
+        return died
+
+    def is_running(self) -> bool:
+        if self._process is None:
+            return False
+        self.exit_code = self._process.poll()
+        return self.exit_code is None
+
+    def ask_to_stop(self) -> None:
+        if self._process is not None and self.is_running():
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """At once; its children die with it."""
+        if self._process is not None and self.is_running():
+            self._process.kill()
+            self.exit_code = self._process.wait()
+
+    def _start(self) -> None:
+        self._started_at = time.monotonic()
+        self._process = subprocess.Popen(  # noqa: S603 - the command is our own
+            self._command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),  # standard output is for data, and the supervisor's alone
+            start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor, which stops everything in order
+            # The supervisor has one thread, so running Python between fork and exec is sound here.
+            preexec_fn=partial(die_with_parent, parent=os.getpid()),  # noqa: PLW1509
+        )
