@@ -1,0 +1,94 @@
+"""Who may call: one hook before every request, closed by default, with an explicit list of what is open.
+
+While no key exists, whoever reaches the loopback address may call; but a page in a browser reaches it too, so `Host`
+must be a loopback name (DNS rebinding) and `Origin`, if sent, the service's own (forged posts). Once a key exists, only
+keys count.
+"""
+
+import re
+from uuid import uuid4
+
+from flask import Flask, Response, g, request
+
+from service.loopback import is_loopback
+from service.parts import parts
+from service.problems import Forbidden, Unauthorized
+from store import keys, tenants
+from store.database import Database
+from store.settings import Settings
+
+OPEN = frozenset({"health.Alive", "health.Ready"})
+
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_PREDICTING = frozenset({"predictions.RunPredictions"})
+
+
+def register(app: Flask) -> None:
+    app.before_request(_name_request)
+    app.before_request(_admit)
+    app.after_request(_tell_request_id)
+
+
+def prepare(settings: Settings, database: Database) -> None:
+    """Make the first key, if one is given; refuse to listen beyond this machine while there is none."""
+    if settings.bootstrap_key:
+        with database.write() as tx:
+            keys.create(tx, tenants.LOCAL, keys.SCOPES, secret=settings.bootstrap_key)
+        return
+    if not is_loopback(settings.host):
+        with database.read() as tx:
+            if not keys.any_exist(tx):
+                raise OpenToTheNetwork(settings.host)
+
+
+class OpenToTheNetwork(Exception):  # noqa: N818 (named for what went wrong)
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"Refusing to listen on {host} without an API key: set LEARND_BOOTSTRAP_KEY, or listen on 127.0.0.1."
+        )
+
+
+def _name_request() -> None:
+    asked = request.headers.get("X-Request-Id", "")
+    g.request_id = asked if _SANE_REQUEST_ID.fullmatch(asked) else f"req_{uuid4().hex}"
+
+
+def _tell_request_id(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _admit() -> None:
+    if request.endpoint in OPEN:
+        return
+    with parts().database.read() as tx:
+        if not keys.any_exist(tx):
+            _check_browser()
+            g.tenant, g.scopes = tenants.LOCAL, frozenset(keys.SCOPES)
+            return
+        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+        key = keys.find(tx, secret.strip()) if scheme.lower() == "bearer" and secret.strip() else None
+    if key is None:
+        raise Unauthorized(
+            "This service asks for a key: Authorization: Bearer <key>.", headers={"WWW-Authenticate": "Bearer"}
+        )
+    g.tenant, g.scopes = key.tenant, key.scopes
+    needed = _scope_needed()
+    if needed not in g.scopes and "admin" not in g.scopes:
+        raise Forbidden(f"This key lacks the scope {needed!r}.")
+
+
+def _scope_needed() -> str:
+    if request.endpoint in _PREDICTING:
+        return "predict"
+    return "read" if request.method in ("GET", "HEAD", "OPTIONS") else "write"
+
+
+def _check_browser() -> None:
+    name = re.sub(r":\d*$", "", request.headers.get("Host", ""))
+    if not is_loopback(name.lower()):
+        raise Forbidden("Without a key, calls are answered only when Host is a loopback name, like localhost.")
+    origin = request.headers.get("Origin")
+    if origin is not None and origin.lower() != request.host_url.rstrip("/").lower():
+        raise Forbidden("Without a key, calls from other origins are refused.")

@@ -1,0 +1,24 @@
+"""Answers in JSON: plain ones, and those that carry an ETag over their very bytes."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from flask import Response, request
+
+JSON = "application/json"
+
+
+def plain(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, status=status, headers=dict(headers or {}), content_type=JSON)
+
+
+def tagged(body: Mapping[str, Any]) -> Response:
+    """The body with its ETag, or 304 where the caller named that one in If-None-Match."""
+    content = orjson.dumps(body)
+    response = Response(content, content_type=JSON, headers={"Cache-Control": "private, no-cache"})
+    response.set_etag(hashlib.sha256(content).hexdigest()[:32])
+    response.make_conditional(request)
+    return response

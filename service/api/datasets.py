@@ -1,0 +1,73 @@
+"""Datasets over HTTP."""
+
+from typing import Any
+
+from flask import Response
+from flask.views import MethodView
+
+from service import answers, uploads
+from service.blueprint import Resource
+from service.discarding import discard
+from service.openapi import IDEMPOTENT, IF_NONE_MATCH, UPLOAD
+from service.parts import parts, tenant
+from service.schemas.datasets import DatasetChange, DatasetOut, DatasetPage, DatasetQuery, RowsOut, RowsQuery
+from service.schemas.pages import PageQuery
+from store import datasets
+from store.tabular import read_rows
+
+resource = Resource("datasets", __name__, url_prefix="/v1/datasets", description="Immutable tables of examples")
+
+
+@resource.route("")
+class Datasets(MethodView):
+    @resource.arguments(DatasetQuery, location="query")
+    @resource.response(201, DatasetOut)
+    @resource.doc(requestBody=UPLOAD, parameters=[IDEMPOTENT])
+    def post(self, options: dict[str, Any]) -> Response:
+        """Send a table: CSV, Parquet or JSON lines, as the body or as the part `file` of a form"""
+        return uploads.accept(options)
+
+    @resource.arguments(PageQuery, location="query")
+    @resource.response(200, DatasetPage)
+    def get(self, query: dict[str, Any]) -> Any:
+        """List datasets, newest first"""
+        with parts().database.read() as tx:
+            return datasets.page(tx, tenant(), **query)
+
+
+@resource.route("/<id('ds'):id>")
+class Dataset(MethodView):
+    @resource.response(200, DatasetOut)
+    @resource.doc(parameters=[IF_NONE_MATCH])
+    def get(self, id: str) -> Response:
+        """A dataset with its columns"""
+        with parts().database.read() as tx:
+            return answers.tagged(DatasetOut().dump(datasets.get(tx, tenant(), id)))
+
+    @resource.arguments(DatasetChange)
+    @resource.response(200, DatasetOut)
+    def patch(self, change: dict[str, Any], id: str) -> Any:
+        """Give a dataset another name"""
+        with parts().database.write() as tx:
+            return datasets.rename(tx, tenant(), id, change["name"])
+
+    @resource.response(204)
+    def delete(self, id: str) -> Response:
+        """Delete a dataset; 409 while a run that is not final reads it"""
+        with parts().database.write() as tx:
+            freed = datasets.delete(tx, tenant(), id)
+        discard(freed)
+        return Response(status=204)
+
+
+@resource.route("/<id('ds'):id>/rows")
+class Rows(MethodView):
+    @resource.arguments(RowsQuery, location="query")
+    @resource.response(200, RowsOut)
+    def get(self, query: dict[str, Any], id: str) -> Response:
+        """Some rows of the table, in the file's order"""
+        with parts().database.read() as tx:
+            found = datasets.get(tx, tenant(), id)
+        assert found.blob is not None
+        rows = read_rows(parts().blobs.local_path(found.blob), query["limit"], query["offset"])
+        return answers.plain({"columns": [column["name"] for column in found.columns], "rows": rows})

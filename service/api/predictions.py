@@ -1,0 +1,28 @@
+"""Predictions by a run's kept weights."""
+
+from flask import Response, request
+from flask.views import MethodView
+
+from service import answers, kept, prediction
+from service.blueprint import Resource
+from service.parts import parts, tenant
+from service.schemas.predictions import PredictionOut
+from store import runs
+
+resource = Resource("predictions", __name__, url_prefix="/v1/runs", description="Answers for new rows")
+
+_EXAMPLE = {"instances": [{"sepal_length": 5.1, "sepal_width": 3.5}], "probabilities": True}
+
+
+@resource.route("/<id('run'):id>/predictions")
+class RunPredictions(MethodView):
+    @resource.response(200, PredictionOut)
+    @resource.doc(requestBody=prediction.body_of(_EXAMPLE))
+    def post(self, id: str) -> Response:
+        """Predict for new rows"""
+        with parts().database.read() as tx:
+            run = runs.get(tx, tenant(), id)
+        asked = prediction.read(request)
+        member = kept.member_of(run, asked.member)
+        model = parts().models.get(kept.blob_of(run), member)
+        return answers.plain({**prediction.answer(model, asked), "run": run.id, "member": member})

@@ -1,0 +1,33 @@
+"""A trained member's weights, to take away."""
+
+from typing import Any
+
+from flask import Response
+from flask.views import MethodView
+
+from service import kept
+from service.blueprint import Resource
+from service.openapi import SAFETENSORS
+from service.parts import parts, tenant
+from service.schemas.metrics import MemberQuery
+from store import runs
+
+resource = Resource("weights", __name__, url_prefix="/v1/runs", description="Weights as safetensors")
+
+
+@resource.route("/<id('run'):id>/weights")
+class Weights(MethodView):
+    @resource.arguments(MemberQuery, location="query")
+    @resource.response(200, SAFETENSORS, content_type="application/octet-stream")
+    def get(self, query: dict[str, Any], id: str) -> Response:
+        """The kept weights of a member as safetensors, with what is needed to predict in its metadata"""
+        with parts().database.read() as tx:
+            run = runs.get(tx, tenant(), id)
+        member = kept.member_of(run, query.get("member"))
+        content = kept.file_of(parts().blobs, run, member)
+        name = f"{run.id}-{member}.safetensors"
+        return Response(
+            content,
+            content_type="application/octet-stream",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )

@@ -1,0 +1,62 @@
+"""The API process, put together: the one place where its parts are made and handed to each other."""
+
+import torch
+from flask import Flask
+
+from service import access, blueprint, parts
+from service.api import (
+    datasets,
+    documents,
+    events,
+    health,
+    members,
+    metrics,
+    networks,
+    predictions,
+    runs,
+    weights,
+    workers,
+)
+from service.bell import Bell
+from service.openapi import Interface
+from service.served import ServedModels
+from service.targets import TargetColumns
+from store.blobs import Blobs
+from store.database import Database
+from store.settings import Settings
+
+RESOURCES = (datasets, networks, runs, members, metrics, events, weights, predictions, workers, health)
+
+
+def create_app(settings: Settings) -> Flask:
+    """The WSGI application, on a database whose tables are there. Raises OpenToTheNetwork, as `access.prepare` does."""
+    # The server has threads enough; torch's own would only fight them, and the training beside them, for the cores.
+    torch.set_num_threads(1)
+    database = Database(settings.database)
+    access.prepare(settings, database)
+    blobs = Blobs(settings.blobs, settings.data_dir / "cache")
+    app = Flask("learnd", static_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=blueprint.SPEC_BYTES,  # a route that takes more says so itself
+        MAX_FORM_MEMORY_SIZE=blueprint.SPEC_BYTES,
+        MAX_FORM_PARTS=10,
+        PROPAGATE_EXCEPTIONS=False,
+    )
+    app.url_map.converters["id"] = blueprint.Id
+    parts.install(
+        app,
+        parts.Parts(
+            settings=settings,
+            database=database,
+            blobs=blobs,
+            bell=Bell(settings.redis_url),
+            models=ServedModels(blobs),
+            targets=TargetColumns(blobs),
+        ),
+    )
+    access.register(app)
+    interface = Interface(app)
+    for each in RESOURCES:
+        interface.register_blueprint(each.resource)
+    documents.register(app, interface.document)
+    return app

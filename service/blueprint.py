@@ -1,0 +1,118 @@
+"""flask-smorest, made strict: exact media types, strict JSON, and no query parameter that a route does not know."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn, TypeVar, cast
+
+import flask
+from flask_smorest import Blueprint  # type: ignore[import-untyped]
+from marshmallow import RAISE, Schema, ValidationError
+from webargs.flaskparser import FlaskParser
+from werkzeug.routing import BaseConverter, Map
+
+from service import problems, strict_json
+from service.problems import Invalid, Malformed, WrongMedia
+
+SPEC_BYTES = 64 * 1024
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Parser(FlaskParser):
+    DEFAULT_UNKNOWN_BY_LOCATION = {**FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION, "query": RAISE}  # noqa: RUF012
+
+    def load_json(self, req: flask.Request, schema: Schema) -> dict[str, Any]:
+        return read_json(req, may_be_empty=not schema.fields)
+
+    def load_querystring(self, req: flask.Request, schema: Schema) -> dict[str, str]:  # noqa: ARG002
+        return read_query(req)
+
+    def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:
+        ((_location, messages),) = error.messages.items()  # type: ignore[union-attr]
+        raise Invalid(problems.flatten(messages)) from None
+
+
+def read_json(req: flask.Request, *, may_be_empty: bool = False) -> dict[str, Any]:
+    """The body as an object. Raises WrongMedia, Malformed, Invalid, and 413 past the route's limit."""
+    body = req.get_data()
+    if not body and may_be_empty:
+        return {}
+    require_json(req)
+    if not body:
+        raise Malformed("The body is empty; it must be a JSON object.")
+    return strict_json.parse(body)
+
+
+def require_json(req: flask.Request) -> None:
+    charset = req.mimetype_params.get("charset", "utf-8").lower()
+    if req.content_encoding not in (None, "", "identity"):
+        raise WrongMedia("This address takes no Content-Encoding.")
+    if req.mimetype != "application/json" or charset not in ("utf-8", "utf8", "us-ascii"):
+        sent = req.headers.get("Content-Type", "none")
+        raise WrongMedia(f"This address takes application/json in UTF-8; the Content-Type sent is {sent!r}.")
+
+
+def read_query(req: flask.Request) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, values in req.args.lists():
+        if len(values) > 1:
+            raise Invalid({name: "given once"})
+        if "\ufffd" in values[0] and b"%EF%BF%BD" not in req.query_string.upper():
+            raise Malformed(f"The query parameter {name!r} is not UTF-8.")
+        found[name] = values[0]
+    return found
+
+
+class Resource(Blueprint):  # type: ignore[misc]  # the library carries no types
+    """A blueprint whose every route refuses what it was not told to expect."""
+
+    ARGUMENTS_PARSER = Parser()
+
+    # The library's decorators carry no types; these say that a view keeps its own.
+
+    def arguments(self, schema: type[Schema], **options: Any) -> Callable[[View], View]:
+        return cast("Callable[[View], View]", super().arguments(schema, **options))
+
+    def response(self, status: int, schema: Any = None, **options: Any) -> Callable[[View], View]:
+        return cast("Callable[[View], View]", super().response(status, schema, **options))
+
+    def alt_response(self, status: int, **options: Any) -> Callable[[View], View]:
+        return cast("Callable[[View], View]", super().alt_response(status, **options))
+
+    def doc(self, **described: Any) -> Callable[[View], View]:
+        return cast("Callable[[View], View]", super().doc(**described))
+
+    def route(self, rule: str, **options: Any) -> Callable[[View], View]:
+        return cast("Callable[[View], View]", super().route(rule, **options))
+
+    def add_url_rule(
+        self, rule: str, endpoint: str | None = None, view_func: Any = None, *args: Any, **options: Any
+    ) -> None:
+        if isinstance(view_func, type):
+            for method in ("get", "post", "patch", "delete", "put"):
+                if view := getattr(view_func, method, None):
+                    setattr(view_func, method, _refusing_unknown_parameters(view))
+        super().add_url_rule(rule, endpoint, view_func, *args, **options)
+
+
+def _refusing_unknown_parameters(view: Callable[..., Any]) -> Callable[..., Any]:
+    told = getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", [])
+    if any(parameter["in"] == "query" for parameter in told):
+        return view  # its own schema refuses them
+
+    @wraps(view)
+    def strict(*args: Any, **kwargs: Any) -> Any:
+        if unknown := read_query(flask.request):
+            raise Invalid(dict.fromkeys(unknown, "unknown parameter; this address takes none"))
+        return view(*args, **kwargs)
+
+    return strict
+
+
+class Id(BaseConverter):
+    """A path's id: what has not even its shape is at no address, and never reaches the database."""
+
+    def __init__(self, map: Map, prefix: str) -> None:
+        super().__init__(map)
+        self.prefix = prefix
+        self.regex = rf"{prefix}_[0-9a-hjkmnp-tv-z]{{26}}"

@@ -1,0 +1,41 @@
+"""The service's figures in Prometheus' words, taken from the database when they are scraped."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from store.figures import Figures
+
+MEDIA_TYPE = CONTENT_TYPE_LATEST
+
+
+class _Scrape(Collector):
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        found, now = self._figures, datetime.now(UTC)
+        waited = {queue: (now - since).total_seconds() for queue, since in found.waiting_since.items()}
+        yield _by("learnd_runs", "Runs that there are, by status", "status", found.runs)
+        yield _by("learnd_queue_length", "Runs that wait for a worker, by queue", "queue", found.queued)
+        yield _by("learnd_queue_oldest_seconds", "How long the oldest waiting run has waited", "queue", waited)
+        yield GaugeMetricFamily("learnd_datasets", "Datasets that there are", value=found.datasets)
+        yield GaugeMetricFamily("learnd_workers", "Workers that are there", value=found.workers)
+        yield GaugeMetricFamily("learnd_worker_slots", "Runs that the workers can train at once", value=found.slots)
+
+
+def exposition(figures: Figures) -> bytes:
+    registry = CollectorRegistry()
+    registry.register(_Scrape(figures))
+    return generate_latest(registry)
+
+
+def _by(name: str, description: str, label: str, values: dict[str, int] | dict[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, description, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family

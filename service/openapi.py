@@ -1,0 +1,174 @@
+"""What marshmallow cannot tell OpenAPI: raw bodies, headers, and the errors that any address may answer."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from apispec.ext.marshmallow import MarshmallowPlugin
+from flask import Flask
+from flask_smorest import Api  # type: ignore[import-untyped]
+from marshmallow import Schema
+
+from service import problems
+from service.blueprint import Id
+from service.problems import MEDIA_TYPE
+from service.schemas.datasets import ColumnOut, WarningOut
+from service.schemas.networks import NetworkShape
+from service.schemas.predictions import PredictionIn
+from service.schemas.problems import ProblemOut
+
+_BINARY = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+_CSV_EXAMPLE = "sepal_length,sepal_width,species\n5.1,3.5,setosa\n6.7,3.1,versicolor\n"
+
+UPLOAD: Mapping[str, Any] = {
+    "required": True,
+    "description": "The table itself, also with Content-Encoding: gzip; or a form with the parts `file` and `name`.",
+    "content": {
+        "text/csv": {"schema": {"type": "string"}, "example": _CSV_EXAMPLE},
+        "application/vnd.apache.parquet": _BINARY,
+        "application/x-ndjson": {"schema": {"type": "string"}, "example": '{"x": 1, "y": 2}\n{"x": 2, "y": 4}\n'},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "additionalProperties": False,
+                "properties": {
+                    "file": {"type": "string", "contentMediaType": "application/octet-stream"},
+                    "name": {"type": "string"},
+                },
+            }
+        },
+    },
+}
+
+
+SAFETENSORS: dict[str, Any] = {"type": "string", "contentMediaType": "application/octet-stream"}
+
+
+def header(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"in": "header", "name": name, "description": description, "schema": {"type": "string", **schema}}
+
+
+IDEMPOTENT = header("Idempotency-Key", "The same request with the same key is done once", minLength=1, maxLength=255)
+IF_NONE_MATCH = header("If-None-Match", "The ETag that the caller has; 304 if it still is")
+REQUEST_ID = header("X-Request-Id", "The caller's own id of this request, answered as it came")
+
+_REASONS = {
+    "400": "Malformed: not JSON, not an object, not UTF-8",
+    "401": "A key is asked for",
+    "403": "The key lacks a scope; or, without keys, Host or Origin is another's",
+    "404": "There is nothing of this id",
+    "405": "The method is not possible here",
+    "406": "The form asked for in Accept is not there",
+    "409": "The state does not allow it",
+    "413": "The body is over its limit",
+    "415": "Another media type than this address takes",
+    "422": "Well-formed, but wrong: `errors` says which fields",
+    "500": "Our fault; the log has it under the request_id",
+    "503": "The database is busy or away; Retry-After says when to ask again",
+    "507": "No room is left",
+}
+
+
+class Interface(Api):  # type: ignore[misc]  # the library carries no types
+    """The API whose errors are problem details, in the document as on the wire."""
+
+    ERROR_SCHEMA = ProblemOut
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def __init__(self, app: Flask) -> None:
+        app.config.update(API_TITLE="learnd", API_VERSION="v1", OPENAPI_VERSION="3.1.0")
+        super().__init__(
+            app,
+            spec_kwargs={
+                "marshmallow_plugin": MarshmallowPlugin(schema_name_resolver=_name_of),
+                "info": {"description": _ABOUT, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+                "servers": [{"url": "/"}],
+            },
+        )
+        self.register_converter(Id, lambda converter: {"type": "string", "pattern": f"^{converter.regex}$"})
+        # Those that are only named by reference, from fields that pass JSON through as it is.
+        for schema in (ProblemOut, ColumnOut, WarningOut, NetworkShape, PredictionIn):
+            if _name_of(schema) not in self.spec.components.schemas:
+                self.spec.components.schema(_name_of(schema), schema=schema)
+
+    def document(self) -> dict[str, Any]:
+        return complete(self.spec.to_dict())
+
+    def _register_error_handlers(self) -> None:
+        problems.register(self._app)
+
+
+def _name_of(schema: type[Schema] | Schema | str) -> str:
+    """What a schema is called in the document: a run is a Run, not a RunOut."""
+    if isinstance(schema, str):
+        return schema
+    return (schema if isinstance(schema, type) else type(schema)).__name__.removesuffix("Out")
+
+
+_ABOUT = f"""learnd {version("learnd")} trains feed-forward neural networks on tables of examples and serves
+predictions.
+
+Send a table, ask for a run, wait for it, predict. Every error is `application/problem+json`;
+with 422, `errors` maps each wrong field to what is allowed there."""
+
+
+def complete(spec: dict[str, Any]) -> dict[str, Any]:
+    """The document with every error of every operation, the security scheme and the answers' own headers."""
+    components = spec.setdefault("components", {})
+    components["responses"] = {f"Problem{status}": _problem(status) for status in _REASONS}
+    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    components["headers"] = {"RequestId": {"description": "This request's id", "schema": {"type": "string"}}}
+    for path, operations in spec["paths"].items():
+        for method, operation in operations.items():
+            if method == "parameters":
+                continue
+            operation["operationId"] = _operation_id(method, path)
+            operation["responses"] = _sorted(_with_errors(operation, method, path))
+            operation.setdefault("parameters", []).append(REQUEST_ID)
+            if path in ("/healthz", "/readyz"):
+                operation["security"] = []
+    spec["security"] = [{}, {"key": []}]
+    return spec
+
+
+def _with_errors(operation: Mapping[str, Any], method: str, path: str) -> dict[str, Any]:
+    responses = {status: dict(response) for status, response in operation["responses"].items()}
+    possible = {"405", "500"}
+    if path not in ("/healthz", "/readyz"):
+        possible |= {"401", "403", "422", "503"}
+    if "{" in path:
+        possible |= {"404"}
+    if method in ("delete", "patch", "post"):
+        possible |= {"409", "507"}
+    if "requestBody" in operation:
+        possible |= {"400", "413", "415"}
+    for response in responses.values():
+        if "$ref" not in response:
+            response.setdefault("headers", {})["X-Request-Id"] = {"$ref": "#/components/headers/RequestId"}
+    for status in possible - responses.keys():
+        responses[status] = {"$ref": f"#/components/responses/Problem{status}"}
+    return responses
+
+
+def _problem(status: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    found: dict[str, Any] = {
+        "description": _REASONS[status],
+        "content": {MEDIA_TYPE: {"schema": schema}},
+        "headers": {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}},
+    }
+    if status == "503":
+        found["headers"]["Retry-After"] = {"schema": {"type": "integer"}}
+    if status == "405":
+        found["headers"]["Allow"] = {"schema": {"type": "string"}}
+    return found
+
+
+def _operation_id(method: str, path: str) -> str:
+    words = [word.strip("{}").replace("-", "_").replace(".", "_") for word in path.split("/") if word not in ("", "v1")]
+    return "_".join([method, *words])
+
+
+def _sorted(responses: Mapping[str, Any]) -> dict[str, Any]:
+    return {status: responses[status] for status in sorted(responses)}

@@ -1,0 +1,64 @@
+"""A prediction request read, and its answer: what stands between the wire and a `Model`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Request
+from marshmallow import ValidationError
+
+from learning.model import Model
+from service import strict_json
+from service.blueprint import require_json
+from service.instances import columns_of
+from service.problems import Invalid, Malformed, flatten
+from service.schemas.predictions import MOST_INSTANCES, PredictionIn
+
+MOST_BYTES = 64 << 20
+
+_SCHEMA = PredictionIn()
+
+
+@dataclass(frozen=True)
+class Asked:
+    instances: list[Any]
+    probabilities: bool
+    member: int | None
+
+
+def read(request: Request) -> Asked:
+    """Raises WrongMedia, Malformed, Invalid, and 413 past MOST_BYTES."""
+    request.max_content_length = MOST_BYTES
+    body = request.get_data(cache=False)
+    require_json(request)
+    if not body:
+        raise Malformed("The body is empty; it must be a JSON object.")
+    try:
+        found = _SCHEMA.load(strict_json.parse_large(body))
+    except ValidationError as error:
+        raise Invalid(flatten(error.messages)) from None
+    instances = found["instances"]
+    if not isinstance(instances, list) or not 1 <= len(instances) <= MOST_INSTANCES:
+        raise Invalid({"instances": f"a list of 1 to {MOST_INSTANCES} records or arrays"})
+    if found["interval"] is not None:
+        raise Invalid({"interval": "not supported yet; null is"})
+    return Asked(instances, found["probabilities"], found.get("member"))
+
+
+def answer(model: Model, asked: Asked) -> dict[str, Any]:
+    classes = model.target.classes
+    if asked.probabilities and classes is None:
+        raise Invalid({"probabilities": "false: a regression has none"})
+    prediction = model.predict(columns_of(asked.instances, model.inputs))
+    found: dict[str, Any] = {"predictions": prediction.predictions()}
+    if asked.probabilities:
+        found["probabilities"] = prediction.probabilities().numpy()
+    if classes is not None:
+        found["classes"] = list(classes)
+    return found
+
+
+def body_of(example: Mapping[str, Any]) -> dict[str, Any]:
+    """The request body for the document: read here and not by the blueprint, for it may be large."""
+    schema = {"$ref": "#/components/schemas/PredictionIn"}
+    return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}

@@ -1,0 +1,213 @@
+"""From what a caller asks to the run that will be: every default filled in, every `auto` but the device decided.
+
+What can be known to be wrong is refused here, with the path of the field, before a row is written. A resolved spec is
+the whole truth of a run: nothing is decided later from anything else.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from learning.apportionment import split_counts
+from learning.errors import UnusableSplit
+from learning.specs import overrides_of
+from service import capacity, support, sweeps, tasks
+from service.problems import Errors, Invalid
+from service.recipes import DEFAULT, RECIPES
+from service.schemas.fields import as_text
+from service.targets import TargetColumns, TargetFacts
+from store.datasets import Dataset
+from store.settings import Settings
+
+USABLE = ("numeric", "categorical", "boolean")
+_MOST_NAMES_TOLD = 20
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A run that may be queued. `rows` are the split's counts, `members` the drafts of the population."""
+
+    spec: dict[str, Any]
+    rows: dict[str, int]
+    warnings: list[dict[str, str]]
+    members: list[dict[str, Any]]
+    memory_bytes: int
+
+
+def resolve(
+    asked: Mapping[str, Any],
+    dataset: Dataset,
+    stored: Sequence[Mapping[str, Any]] | None,
+    targets: TargetColumns,
+    settings: Settings,
+) -> Resolved:
+    """A loaded `RunIn` against its dataset; `stored` are the layers of a network named by id. Raises Invalid."""
+    errors = support.refusals(asked)
+    filled, sweep = _filled(asked, stored, settings, errors)
+    types = {column["name"]: column["type"] for column in dataset.columns}
+    features, warnings = _features(asked, types, errors)
+    _check_target(asked["target"], types, errors)
+    if errors:
+        raise Invalid(errors)
+
+    names = _names(asked["target"])
+    facts = targets.facts(dataset, names)
+    decision = tasks.decide(asked.get("task", "auto"), asked["target"], types, facts)
+    loss = tasks.loss_of(asked.get("loss", "auto"), decision.task)
+    rows = _rows(filled, facts)
+    spec = {
+        "dataset": dataset.id,
+        "target": asked["target"],
+        "features": features,
+        "task": decision.task,
+        "recipe": filled["recipe"],
+        "network": filled["network"],
+        "initialization": _initialization(filled["initialization"], filled["network"]["layers"]),
+        "scaling": filled["scaling"],
+        "label_smoothing": filled["label_smoothing"],
+        "loss": loss,
+        "optimizer": filled["optimizer"],
+        "schedule": filled["schedule"],
+        "epochs": filled["epochs"],
+        "batch_size": filled["batch_size"],
+        "validation": filled["validation"],
+        "test": filled["test"],
+        "early_stopping": filled["early_stopping"],
+        "class_weights": None,
+        "sample_weight": None,
+        "sweep": sweep,
+        "members": [],
+        "ensemble": False,
+        "seed": asked.get("seed", 0),
+        "split_seed": asked.get("split_seed", 0),
+        "device": asked.get("device", "auto"),
+        "precision": asked.get("precision", "float32"),
+        "priority": asked.get("priority", 0),
+        "not_before": as_text(asked["not_before"]) if asked.get("not_before") else None,
+        "name": asked.get("name"),
+        "metadata": asked.get("metadata", {}),
+    }
+    outputs = _outputs(decision.task, names, facts)
+    memory = capacity.check(spec, dataset, rows, outputs, settings)
+    return Resolved(
+        spec=spec,
+        rows=rows,
+        warnings=[*warnings, *decision.warnings, *_dropped(names[0], facts)],
+        members=[{"overrides": overrides, "fold": None} for overrides in overrides_of(spec)],
+        memory_bytes=memory,
+    )
+
+
+def _filled(
+    asked: Mapping[str, Any],
+    stored: Sequence[Mapping[str, Any]] | None,
+    settings: Settings,
+    errors: Errors,
+) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """What is asked over what its recipe supplies, and the sweep."""
+    name = asked.get("recipe", DEFAULT)
+    if name not in RECIPES:
+        errors["recipe"] = [f"one of {', '.join(RECIPES)}"]
+    recipe = RECIPES.get(name, RECIPES[DEFAULT])
+    filled = {**recipe, **{key: asked[key] for key in recipe if key in asked}}
+    filled["recipe"] = name
+    filled["test"] = asked.get("test", {"fraction": 0.0})
+    if filled["validation"] == {}:
+        filled["validation"] = {"fraction": 0.2}
+    if stored is not None:
+        filled["network"] = {"layers": [dict(layer) for layer in stored]}
+    if filled["optimizer"]["name"] == "gd":
+        if isinstance(asked.get("batch_size"), int):
+            errors["batch_size"] = ['"full", or absent: gd takes all rows in one step; sgd takes a batch_size']
+        filled["batch_size"] = "full"
+    sweep, wrong = sweeps.read(asked.get("sweep", {}), settings.max_members)
+    errors.update(wrong)
+    if asked.get("sweep") and asked.get("members"):
+        errors.setdefault("members", []).append("absent where there is a sweep")
+    return filled, sweep
+
+
+def _features(
+    asked: Mapping[str, Any], types: Mapping[str, str], errors: Errors
+) -> tuple[list[str], list[dict[str, str]]]:
+    """The features in order: those asked for, or every other usable column of the dataset."""
+    targets = _names(asked["target"])
+    if "features" not in asked:
+        others = [name for name in types if name not in targets]
+        usable = [name for name in others if types[name] in USABLE]
+        if not usable and others:
+            errors["features"] = ["at least one numeric, categorical or boolean column beside the target"]
+        elif not usable:
+            errors["features"] = ["at least one column beside the target"]
+        return usable, [_left_out(name, types[name]) for name in others if types[name] not in USABLE]
+    seen: set[str] = set()
+    for index, name in enumerate(asked["features"]):
+        message = ""
+        if name not in types:
+            message = _unknown(name, types)
+        elif name in targets:
+            message = "a column that is not the target"
+        elif name in seen:
+            message = "named once; it stands here twice"
+        elif types[name] not in USABLE:
+            message = f"not supported yet: {name!r} is {types[name]}; numeric, categorical and boolean columns are"
+        if message:
+            errors[f"features.{index}"] = [message]
+        seen.add(name)
+    return list(asked["features"]), []
+
+
+def _check_target(target: str | list[str], types: Mapping[str, str], errors: Errors) -> None:
+    for index, name in enumerate(_names(target)):
+        at = "target" if isinstance(target, str) else f"target.{index}"
+        if name not in types:
+            errors[at] = [_unknown(name, types)]
+        elif isinstance(target, list) and name in target[:index]:
+            errors[at] = ["named once; it stands here twice"]
+
+
+def _rows(filled: Mapping[str, Any], facts: TargetFacts) -> dict[str, int]:
+    validation = (filled["validation"] or {}).get("fraction", 0.0)
+    test = filled["test"]["fraction"]
+    try:
+        counts = split_counts(facts.rows, validation=validation, test=test)
+    except UnusableSplit as error:
+        where = f"{error.split}.fraction"
+        if error.split == "train":
+            where = "validation.fraction" if validation else "test.fraction" if test else "dataset"
+        raise Invalid(
+            {where: f"a value that leaves at least 2 train rows and no requested split empty: {error}"}
+        ) from None
+    return {"train": counts.train, "validation": counts.validation, "test": counts.test, "dropped": facts.dropped}
+
+
+def _initialization(asked: str, layers: Sequence[Mapping[str, Any]]) -> str:
+    if asked != "auto":
+        return asked
+    return "he" if layers and all(layer["activation"] == "relu" for layer in layers) else "xavier"
+
+
+def _outputs(task: str, names: Sequence[str], facts: TargetFacts) -> int:
+    return {"regression": len(names), "binary": 1, "multiclass": facts.classes or 0}[task]
+
+
+def _dropped(column: str, facts: TargetFacts) -> list[dict[str, str]]:
+    if not facts.dropped:
+        return []
+    message = f"Rows without a target are dropped: {facts.dropped}."
+    return [{"column": column, "code": "missing_target", "message": message}]
+
+
+def _left_out(name: str, type: str) -> dict[str, str]:
+    message = f"Column {name!r} is {type}, which is not supported as a feature yet; left out."
+    return {"column": name, "code": "feature_left_out", "message": message}
+
+
+def _names(target: str | list[str]) -> list[str]:
+    return [target] if isinstance(target, str) else target
+
+
+def _unknown(name: str, types: Mapping[str, str]) -> str:
+    told = list(types)[:_MOST_NAMES_TOLD]
+    more = f" and {len(types) - len(told)} more" if len(types) > len(told) else ""
+    return f"{name!r} is no column of the dataset; its columns are {', '.join(told)}{more}"

@@ -1,0 +1,54 @@
+"""Metrics and events of a run."""
+
+from marshmallow import Schema, fields
+
+from service.schemas.fields import Choice, StrictSchema, Text, Time, WholeParameter
+from service.schemas.pages import PageQuery, page_of
+
+MOST_MEMBER = 100_000
+MOST_POINTS = 100_000
+
+
+class MembersQuery(PageQuery):
+    sort = Choice(
+        ("index", "value"),
+        load_default="index",
+        metadata={"description": "value: the best first, those without one last"},
+    )
+
+
+class MetricsQuery(PageQuery):
+    member = WholeParameter(at_least=0, at_most=MOST_MEMBER)
+    split = Text()
+    name = Text()
+    points = WholeParameter(
+        at_least=4,
+        at_most=MOST_POINTS,
+        metadata={"description": "At most so many points of each series, with every extreme among them"},
+    )
+
+
+class MemberQuery(StrictSchema):
+    member = WholeParameter(at_least=0, at_most=MOST_MEMBER, metadata={"description": "Default: the best member"})
+
+
+class MetricOut(Schema):
+    member = fields.Integer(required=True)
+    epoch = fields.Integer(required=True)
+    step = fields.Integer(required=True)
+    split = fields.String(required=True)
+    name = fields.String(required=True)
+    value = fields.Float(required=True, allow_none=True)
+    finite = fields.Boolean(metadata={"description": "Only where it is false: then the value is null"})
+
+
+class EventOut(Schema):
+    seq = fields.Integer(required=True)
+    object = fields.Constant("event", required=True)
+    type = fields.String(required=True)
+    created_at = Time(required=True)
+    data = fields.Dict(required=True)
+
+
+MetricPage = page_of(MetricOut, "MetricPage")
+EventPage = page_of(EventOut, "EventPage")

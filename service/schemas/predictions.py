@@ -1,0 +1,45 @@
+"""Predictions in and out."""
+
+from marshmallow import Schema, fields
+
+from service.schemas.fields import Flag, Number, StrictSchema, Whole
+from service.schemas.metrics import MOST_MEMBER
+
+MOST_INSTANCES = 100_000
+_VALUE = {"type": ["number", "string", "boolean", "null"]}
+
+
+class PredictionIn(StrictSchema):
+    instances = fields.Raw(
+        required=True,
+        metadata={
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MOST_INSTANCES,
+            "description": "Records by the features' names, or arrays in the features' order",
+            "items": {
+                "oneOf": [
+                    {"type": "object", "additionalProperties": _VALUE},
+                    {"type": "array", "items": _VALUE},
+                ]
+            },
+        },
+    )
+    probabilities = Flag(load_default=False)
+    interval = Number(above=0, below=1, allow_none=True, load_default=None)
+    member = Whole(at_least=0, at_most=MOST_MEMBER)
+
+
+class PredictionOut(Schema):
+    predictions = fields.Raw(
+        required=True,
+        metadata={
+            "type": "array",
+            "description": "A number, an array of numbers where the target is a list, or the label of a class",
+            "items": {"type": ["number", "string", "boolean", "array", "null"]},
+        },
+    )
+    probabilities = fields.List(fields.List(fields.Float()), metadata={"description": "They follow `classes`"})
+    classes = fields.List(fields.Raw(metadata={"type": ["number", "string", "boolean"]}))
+    run = fields.String(required=True)
+    member = fields.Integer(required=True)

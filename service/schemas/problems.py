@@ -1,0 +1,24 @@
+"""The shape of every error: RFC 9457 problem details."""
+
+from marshmallow import INCLUDE, Schema, fields
+
+
+class ProblemOut(Schema):
+    class Meta:  # noqa: D106
+        unknown = INCLUDE
+
+    type = fields.String(required=True, metadata={"description": "about:blank: the title says it all"})
+    title = fields.String(required=True, metadata={"example": "Unprocessable Content"})
+    status = fields.Integer(required=True, metadata={"example": 422})
+    detail = fields.String(required=True, metadata={"example": "epochs: a whole number from 1 to 100000"})
+    request_id = fields.String(required=True)
+    errors = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        metadata={
+            "description": "With 422: the path of each wrong field, and what is allowed there",
+            "example": {"epochs": ["a whole number from 1 to 100000"]},
+        },
+    )
+    line = fields.Integer(metadata={"description": "Where an unreadable file or body is wrong"})
+    column = fields.Raw(metadata={"type": ["string", "integer"]})

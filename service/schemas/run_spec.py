@@ -1,0 +1,169 @@
+"""What may be asked of a run, field by field with type and range; what depends on recipe or data is filled in later.
+
+The whole contract is known here. What of it is not made yet is refused later, in `service/support.py`, by its own path.
+"""
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, validates_schema
+
+from service.schemas.fields import (
+    Choice,
+    ColumnName,
+    Either,
+    Flag,
+    Items,
+    Labels,
+    Number,
+    Object,
+    StrictSchema,
+    Text,
+    Time,
+    Whole,
+)
+from service.schemas.networks import NetworkShape
+
+TASKS = ("regression", "binary", "multiclass", "multilabel")
+LOSSES = ("squared_error", "absolute_error", "huber", "binary_cross_entropy", "cross_entropy", "poisson")
+OPTIMIZERS = ("gd", "sgd", "adam", "adamw", "rmsprop")
+SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle", "plateau")
+INITIALIZATIONS = ("xavier", "he")
+SCALINGS = ("standard", "robust", "none")
+
+MOST_EPOCHS = 100_000
+MOST_SEED = (1 << 63) - 1
+MOST_PRIORITY = 1_000_000
+MOST_COLUMNS = 10_000
+
+
+class Optimizer(StrictSchema):
+    name = Choice(OPTIMIZERS, load_default="adam")
+    learning_rate = Number(above=0, load_default=1e-3)
+    momentum = Number(at_least=0, below=1, load_default=0.0)
+    nesterov = Flag(load_default=False)
+    betas = Items(
+        Number(at_least=0, below=1), shortest=2, longest=2, noun="numbers in [0, 1)", load_default=lambda: [0.9, 0.999]
+    )
+    weight_decay = Number(at_least=0, load_default=0.0)
+    clip_norm = Number(above=0, allow_none=True, load_default=None)
+
+
+class Schedule(StrictSchema):
+    """Each schedule's own settings come with the schedule."""
+
+    name = Choice(SCHEDULES, load_default="constant")
+    warmup_epochs = Whole(at_least=0, at_most=MOST_EPOCHS, load_default=0)
+
+
+class Validation(StrictSchema):
+    """A fraction, folds, one of the folds, or a column that says who is where."""
+
+    fraction = Number(at_least=0, below=1)
+    folds = Whole(at_least=2, at_most=1_000)
+    fold = Whole(at_least=0, at_most=999)
+    column = ColumnName()
+
+    @validates_schema
+    def _is_one_form(self, data: dict[str, Any], **_: Any) -> None:
+        if len({"fraction", "folds", "column"} & data.keys()) > 1 or ("fold" in data and "folds" not in data):
+            raise ValidationError(
+                'one of {"fraction": 0.2}, {"folds": 5}, {"folds": 5, "fold": 2} and {"column": "split"}'
+            )
+        if "fold" in data and data["fold"] >= data["folds"]:
+            raise ValidationError(f"a fold from 0 to {data['folds'] - 1}", "fold")
+
+
+class Test(StrictSchema):
+    fraction = Number(at_least=0, below=1, load_default=0.0)
+
+
+class EarlyStopping(StrictSchema):
+    patience = Whole(at_least=1, at_most=MOST_EPOCHS, load_default=20)
+    min_delta = Number(at_least=0, load_default=0.0)
+
+
+def _batch_size(**kwargs: Any) -> Either:
+    forms: dict[Any, Any] = {str: Choice(["full"]), (int, float): Whole(at_least=1, at_most=2**31 - 1)}
+    return Either(
+        forms,
+        allowed='a whole number of at least 1, or "full"',
+        metadata={"oneOf": [{"type": "integer", "minimum": 1}, {"const": "full"}]},
+        **kwargs,
+    )
+
+
+class RunIn(StrictSchema):
+    dataset = Text(required=True)
+    target = Either(
+        {str: ColumnName(), list: Items(ColumnName(), shortest=1, longest=1_000, noun="column names")},
+        allowed="the name of a column, or a list of them",
+        required=True,
+        metadata={
+            "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+            "example": "species",
+        },
+    )
+    features = Items(ColumnName(), shortest=1, longest=MOST_COLUMNS, noun="column names")
+    task = Choice(("auto", *TASKS))
+    recipe = Text()
+    network = Either(
+        {str: Text(), dict: Object(NetworkShape)},
+        allowed='the id of a network, or {"layers": […]}',
+        metadata={"oneOf": [{"type": "string"}, {"$ref": "#/components/schemas/NetworkShape"}]},
+    )
+    initialization = Choice(("auto", *INITIALIZATIONS))
+    scaling = Choice(SCALINGS)
+    label_smoothing = Number(at_least=0, below=1)
+    loss = Choice(("auto", *LOSSES))
+    optimizer = Object(Optimizer)
+    schedule = Object(Schedule)
+    epochs = Whole(at_least=1, at_most=MOST_EPOCHS)
+    batch_size = _batch_size()
+    validation = Object(Validation, allow_none=True)
+    test = Object(Test)
+    early_stopping = Object(EarlyStopping, allow_none=True)
+    class_weights = Either(
+        {
+            str: Choice(["balanced"]),
+            dict: fields.Dict(keys=fields.String(), values=Number(at_least=0)),
+        },
+        allowed='"balanced", or an object of class and weight',
+        allow_none=True,
+        metadata={
+            "oneOf": [
+                {"type": "null"},
+                {"const": "balanced"},
+                {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}},
+            ]
+        },
+    )
+    sample_weight = ColumnName(allow_none=True)
+    sweep = Either(
+        {dict: fields.Raw()},
+        allowed='an object of paths and lists, like {"optimizer.learning_rate": [1e-4, 1e-3], "seed": [0, 1, 2]}',
+        metadata={
+            "type": "object",
+            "additionalProperties": {"type": "array", "minItems": 1},
+            "example": {"optimizer.learning_rate": [1e-4, 1e-3], "seed": [0, 1, 2]},
+        },
+    )
+    members = Either(
+        {list: fields.Raw()},
+        allowed='a list of objects, like [{"seed": 1, "optimizer.learning_rate": 0.01}]',
+        metadata={"type": "array", "items": {"type": "object"}},
+    )
+    ensemble = Flag()
+    seed = Whole(at_least=0, at_most=MOST_SEED)
+    split_seed = Whole(at_least=0, at_most=MOST_SEED)
+    device = Choice(("auto", "cpu", "cuda"))
+    precision = Choice(("float32", "bfloat16"))
+    priority = Whole(at_least=-MOST_PRIORITY, at_most=MOST_PRIORITY)
+    not_before = Time(allow_none=True)
+    name = Text()
+    metadata = Labels()
+
+
+class RunChange(StrictSchema):
+    name = Text()
+    metadata = Labels()
+    priority = Whole(at_least=-MOST_PRIORITY, at_most=MOST_PRIORITY)

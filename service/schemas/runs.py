@@ -1,0 +1,135 @@
+"""Runs and what belongs to one, as they are shown: every key of the contract is there, whatever the status."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, pre_dump
+
+from service.schemas.fields import Choice, FlagParameter, StrictSchema, Text, Time, WholeParameter
+from service.schemas.pages import PageQuery, page_of
+from store.states import STATUSES
+
+MOST_WAIT = 60
+
+
+class RunCreateQuery(StrictSchema):
+    dry_run = FlagParameter(load_default=False)
+
+
+class RunQuery(StrictSchema):
+    wait = WholeParameter(
+        at_least=0,
+        at_most=MOST_WAIT,
+        load_default=0,
+        metadata={"description": "Answer when something changes, or after so many seconds"},
+    )
+
+
+class RunPageQuery(PageQuery):
+    status = Choice(STATUSES)
+    dataset = Text()
+
+
+class BestOut(Schema):
+    member = fields.Integer(required=True, allow_none=True)
+    epoch = fields.Integer(required=True, allow_none=True)
+    metric = fields.String(required=True)
+    value = fields.Float(required=True, allow_none=True)
+
+
+class MemberBestOut(Schema):
+    epoch = fields.Integer(required=True)
+    metric = fields.String(required=True)
+    value = fields.Float(required=True, allow_none=True)
+
+
+class MemberOut(Schema):
+    index = fields.Integer(required=True)
+    fold = fields.Integer(required=True, allow_none=True)
+    overrides = fields.Dict(required=True)
+    status = Choice(STATUSES, required=True)
+    epoch = fields.Integer(required=True)
+    best = fields.Nested(MemberBestOut, required=True, allow_none=True)
+    last = fields.Dict(required=True, allow_none=True)
+    error = fields.String(required=True, allow_none=True)
+    weights_sha256 = fields.String(required=True, allow_none=True)
+
+
+class RowCountsOut(Schema):
+    train = fields.Integer(required=True)
+    validation = fields.Integer(required=True)
+    test = fields.Integer(required=True)
+    dropped = fields.Integer(required=True)
+
+
+class ProgressOut(Schema):
+    epoch = fields.Integer(required=True)
+    epochs = fields.Integer(required=True)
+    fraction = fields.Float(required=True, metadata={"description": "Of all epochs of all members"})
+    eta_seconds = fields.Float(required=True, allow_none=True)
+
+
+class RunErrorOut(Schema):
+    code = fields.String(required=True)
+    message = fields.String(required=True)
+
+
+class RunOut(Schema):
+    """Dumped from a store `Run` with its `queue_position` and the `members` to show."""
+
+    id = fields.String(required=True)
+    object = fields.Constant("run", required=True)
+    status = Choice(STATUSES, required=True)
+    dataset = fields.String(required=True)
+    target = fields.Raw(
+        required=True,
+        attribute="spec.target",
+        metadata={"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+    )
+    features = fields.List(fields.String(), required=True, attribute="spec.features")
+    task = fields.String(required=True)
+    spec = fields.Dict(required=True, metadata={"description": "Every field of the request, resolved"})
+    warnings = fields.Raw(required=True, metadata={"type": "array", "items": {"$ref": "#/components/schemas/Warning"}})
+    rows = fields.Nested(RowCountsOut, required=True)
+    created_at = Time(required=True)
+    started_at = Time(required=True, allow_none=True)
+    finished_at = Time(required=True, allow_none=True)
+    attempt = fields.Integer(required=True)
+    queue_position = fields.Integer(required=True, allow_none=True)
+    device = fields.String(required=True, allow_none=True)
+    progress = fields.Nested(ProgressOut, required=True)
+    metrics = fields.Dict(
+        required=True,
+        metadata={
+            "description": "At the best epoch of the best member, by split; {} before the first epoch",
+            "example": {"train": {"loss": 0.12}, "validation": {"loss": 0.11, "accuracy": 0.97}},
+        },
+    )
+    best = fields.Nested(BestOut, required=True, allow_none=True)
+    members = fields.List(fields.Nested(MemberOut), required=True)
+    error = fields.Nested(RunErrorOut, required=True, allow_none=True)
+    weights_sha256 = fields.String(required=True, allow_none=True)
+    replay = fields.Constant(None, required=True, metadata={"type": "null"})
+    name = fields.String(required=True, allow_none=True)
+    metadata = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    priority = fields.Integer(required=True)
+
+    @pre_dump
+    def _fill(self, run: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if run["progress"] is None:
+            not_begun = {"epoch": 0, "epochs": run["spec"]["epochs"], "fraction": 0.0, "eta_seconds": None}
+            return {**run, "progress": not_begun}
+        return run
+
+
+class DryRunOut(Schema):
+    object = fields.Constant("dry_run", required=True)
+    spec = fields.Dict(required=True)
+    task = fields.String(required=True)
+    rows = fields.Nested(RowCountsOut, required=True)
+    members = fields.Integer(required=True, metadata={"description": "How many networks would be trained"})
+    memory_bytes = fields.Integer(required=True, metadata={"description": "What the run is estimated to need"})
+    warnings = fields.Raw(required=True, metadata={"type": "array", "items": {"$ref": "#/components/schemas/Warning"}})
+
+
+RunPage = page_of(RunOut, "RunPage")
+MemberPage = page_of(MemberOut, "MemberPage")

@@ -1,0 +1,73 @@
+"""Models in memory, ready to predict: each loaded once however many ask at the same time, the least used forgotten."""
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+
+import torch
+
+from learning.model import Model
+from learning.preprocessing import Preprocessing
+from learning.specs import LayerSpec, NetworkSpec
+from learning.targets import Target
+from service import kept
+from service.problems import Clash
+from store.blobs import Blobs
+
+_MOST_MODELS = 256
+_MOST_BYTES = 512 << 20
+
+
+class ServedModels:
+    """Weights are immutable and named by their content, so a model that is here is right for ever."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._models: OrderedDict[tuple[str, int], Future[Model]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, blob: str, member: int) -> Model:
+        """Raises Clash for a member whose weights are not finite, BlobMissing where they are gone."""
+        place = (blob, member)
+        with self._lock:
+            found = self._models.get(place)
+            if found is not None:
+                self._models.move_to_end(place)
+            else:
+                mine: Future[Model] = Future()
+                self._models[place] = mine
+        if found is not None:
+            return found.result()
+        try:
+            mine.set_result(self._load(blob, member))
+        except BaseException as error:
+            with self._lock:
+                self._models.pop(place, None)  # whoever asks next tries again
+            mine.set_exception(error)
+            raise
+        with self._lock:
+            self._forget()
+        return mine.result()
+
+    def _load(self, blob: str, member: int) -> Model:
+        arrays, header = kept.read(self._blobs, blob, member)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+            raise Clash(f"Member {member} failed before it had weights to keep.")
+        layers = tuple(LayerSpec(layer["units"], layer["activation"]) for layer in header["network"]["layers"])
+        return Model(
+            preprocessing=Preprocessing.from_json(header["preprocessing"]),
+            target=Target.from_json(header["target"]),
+            network=NetworkSpec(layers),
+            tensors=tensors,
+        )
+
+    def _forget(self) -> None:
+        sizes = {place: _bytes(model.result()) for place, model in self._models.items() if model.done()}
+        while len(sizes) > 1 and (len(sizes) > _MOST_MODELS or sum(sizes.values()) > _MOST_BYTES):
+            oldest = next(iter(sizes))
+            del sizes[oldest], self._models[oldest]
+
+
+def _bytes(model: Model) -> int:
+    return sum(tensor.nbytes for tensor in model.tensors.values())

@@ -1,0 +1,80 @@
+"""What of the contract is not made yet. Each is refused by its own path, and never ignored in silence.
+
+The lists of what there is come from `learning/specs.py`, so most of these lines fall away by themselves as it grows.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from learning import specs
+from service.problems import Errors
+
+SCALINGS = ("standard", "none")
+DEVICES = ("auto", "cpu")
+
+
+def refusals(spec: Mapping[str, Any]) -> Errors:
+    """The paths of a loaded `RunIn` that ask for what is not there yet."""
+    errors: Errors = {}
+    for path, supported in _refused(spec):
+        errors.setdefault(path, []).append(f"not supported yet; {supported}")
+    return errors
+
+
+def layers(found: list[dict[str, Any]], path: str) -> Iterator[tuple[str, str]]:
+    for index, layer in enumerate(found):
+        at = f"{path}.{index}"
+        if layer["activation"] not in specs.ACTIVATIONS:
+            yield f"{at}.activation", _are(specs.ACTIVATIONS)
+        if layer["dropout"]:
+            yield f"{at}.dropout", "0.0 is"
+        if layer["normalization"] is not None:
+            yield f"{at}.normalization", "null is"
+
+
+def _refused(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if isinstance(spec.get("network"), dict):
+        yield from layers(spec["network"]["layers"], "network.layers")
+    if "optimizer" in spec:
+        yield from _optimizer(spec["optimizer"])
+    if "schedule" in spec:
+        if spec["schedule"]["name"] != "constant":
+            yield "schedule.name", "constant is"
+        if spec["schedule"]["warmup_epochs"]:
+            yield "schedule.warmup_epochs", "0 is"
+    for form in ("folds", "fold", "column"):
+        if form in (spec.get("validation") or {}):
+            yield f"validation.{form}", '{"fraction": 0.2} and null are'
+    if spec.get("task") == "multilabel":
+        yield "task", _are(tuple(specs.LOSSES_OF_TASK))
+    if spec.get("scaling", "none") not in SCALINGS:
+        yield "scaling", _are(SCALINGS)
+    if spec.get("device", "auto") not in DEVICES:
+        yield "device", _are(DEVICES)
+    if spec.get("precision", "float32") != "float32":
+        yield "precision", "float32 is"
+    if spec.get("label_smoothing"):
+        yield "label_smoothing", "0.0 is"
+    for name in ("early_stopping", "class_weights", "sample_weight"):
+        if spec.get(name) is not None:
+            yield name, "null is"
+    if spec.get("ensemble"):
+        yield "ensemble", "false is"
+    if spec.get("members"):
+        yield "members", "sweep is"
+
+
+def _optimizer(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if found["name"] not in specs.OPTIMIZERS:
+        yield "optimizer.name", _are(specs.OPTIMIZERS)
+    for name in ("momentum", "weight_decay"):
+        if found[name]:
+            yield f"optimizer.{name}", "0.0 is"
+    if found["nesterov"]:
+        yield "optimizer.nesterov", "false is"
+    if found["clip_norm"] is not None:
+        yield "optimizer.clip_norm", "null is"
+
+
+def _are(names: tuple[str, ...]) -> str:
+    return f"{names[0]} is" if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]} are"

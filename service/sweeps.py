@@ -1,0 +1,52 @@
+"""Sweeps: which paths a population may vary, and that each listed value fits the field at its path."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from learning.specs import SWEEP_PATHS
+from service.problems import Errors, flatten
+from service.schemas.run_spec import Optimizer, RunIn
+
+ALLOWED = "seed, optimizer.*, schedule.*, network, batch_size, epochs, loss, class_weights and early_stopping.*"
+_KNOWN = re.compile(
+    r"seed|network|batch_size|epochs|loss|class_weights"
+    r"|optimizer\.(name|learning_rate|momentum|nesterov|betas|weight_decay|clip_norm)"
+    r"|schedule\.[a-z_]+|early_stopping\.(patience|min_delta)"
+)
+_FIELDS: dict[str, fields.Field[Any]] = {
+    "seed": RunIn().fields["seed"],
+    "optimizer.learning_rate": Optimizer().fields["learning_rate"],
+}
+
+
+def read(sweep: Mapping[str, Any], most: int) -> tuple[dict[str, list[Any]], Errors]:
+    """The sweep with its values read, and what is wrong with it."""
+    found: dict[str, list[Any]] = {}
+    errors: Errors = {}
+    for path in sorted(sweep):
+        values = sweep[path]
+        at = f"sweep.{path}"
+        if not _KNOWN.fullmatch(path):
+            errors["sweep"] = [*errors.get("sweep", []), f"{path!r} cannot be swept; allowed: {ALLOWED}"]
+        elif not isinstance(values, list) or not values:
+            errors[at] = ["a list of at least one value"]
+        elif path not in SWEEP_PATHS:
+            errors[at] = [f"not supported yet; {' and '.join(SWEEP_PATHS)} are"]
+        else:
+            found[path] = [_value(path, value, f"{at}.{index}", errors) for index, value in enumerate(values)]
+    count = math.prod(len(values) for values in found.values())
+    if count > most:
+        errors.setdefault("sweep", []).append(f"at most {most} members; this is {count}")
+    return found, errors
+
+
+def _value(path: str, value: Any, at: str, errors: Errors) -> Any:
+    try:
+        return _FIELDS[path].deserialize(value)
+    except ValidationError as error:
+        errors.update(flatten(error.messages, at))
+        return None

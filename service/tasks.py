@@ -1,0 +1,102 @@
+"""What is to be learned of a target: the rules of the contract that turn `auto` into a task, and a task into a loss."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from learning.specs import LOSSES_OF_TASK
+from service.problems import Invalid
+from service.schemas.run_spec import LOSSES
+from service.targets import TargetFacts
+
+MOST_NUMERIC_CLASSES = 20
+ROWS_FOR_EACH_NUMERIC_CLASS = 10
+
+# Every loss of the contract and the tasks it fits, whether it is made yet or not.
+_TASKS_OF_LOSS = {
+    "squared_error": ("regression",),
+    "absolute_error": ("regression",),
+    "huber": ("regression",),
+    "poisson": ("regression",),
+    "binary_cross_entropy": ("binary", "multilabel"),
+    "cross_entropy": ("multiclass",),
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    task: str
+    warnings: tuple[dict[str, str], ...] = ()
+
+
+def decide(asked: str, target: str | Sequence[str], types: Mapping[str, str], facts: TargetFacts) -> Decision:
+    """The task of these target columns (of these types). Raises Invalid at `target` or `task`."""
+    names = [target] if isinstance(target, str) else list(target)
+    kinds = {types[name] for name in names}
+    for name in names:
+        if types[name] in ("text", "datetime"):
+            raise Invalid({"target": f"a numeric, categorical or boolean column; {name!r} is {types[name]}"})
+    decision = _list(kinds) if not isinstance(target, str) else _single(asked, target, types[target], facts)
+    if asked not in ("auto", decision.task):
+        raise Invalid({"task": f"{decision.task}, or auto: {_described(target, kinds, facts)}"})
+    if decision.task in ("binary", "multiclass"):
+        _check_classes(decision.task, facts)
+    return decision
+
+
+def loss_of(asked: str, task: str) -> str:
+    """The loss that is minimised. Raises Invalid at `loss` where it does not fit the task, or is not made yet."""
+    made = LOSSES_OF_TASK[task]
+    if asked == "auto":
+        return made[0]
+    if task not in _TASKS_OF_LOSS[asked]:
+        fitting = [loss for loss in LOSSES if task in _TASKS_OF_LOSS[loss]]
+        raise Invalid({"loss": f"one that fits {task}: {', '.join(fitting)}"})
+    if asked not in made:
+        raise Invalid({"loss": f"not supported yet; for {task}, {', '.join(made)} is"})
+    return asked
+
+
+def _list(kinds: set[str]) -> Decision:
+    if kinds == {"boolean"}:
+        raise Invalid({"target": "not supported yet; one column, or a list of numeric columns, is"})
+    if kinds != {"numeric"}:
+        raise Invalid({"target": f"a list of targets must be all boolean or all numeric; these are {_and(kinds)}"})
+    return Decision("regression")
+
+
+def _single(asked: str, name: str, kind: str, facts: TargetFacts) -> Decision:
+    classes = facts.classes
+    if kind != "numeric" or asked in ("binary", "multiclass"):
+        if asked == "multiclass":
+            return Decision("multiclass")  # two classes may be told apart by two logits as well
+        return Decision("binary" if classes is not None and classes <= 2 else "multiclass")
+    if asked == "regression":
+        return Decision("regression")
+    few = classes is not None and classes <= MOST_NUMERIC_CLASSES
+    if few and facts.integral and classes * ROWS_FOR_EACH_NUMERIC_CLASS <= facts.rows:  # type: ignore[operator]
+        message = (
+            f"Column {name!r} is numeric with {classes} distinct whole values: they are taken as classes."
+            ' Say "task": "regression" to predict a number.'
+        )
+        warning = {"column": name, "code": "numeric_classes", "message": message}
+        return Decision("binary" if classes == 2 else "multiclass", (warning,))
+    return Decision("regression")
+
+
+def _check_classes(task: str, facts: TargetFacts) -> None:
+    if facts.classes is None:
+        raise Invalid({"target": "a column with fewer distinct values, to tell classes apart"})
+    if facts.classes < 2:
+        raise Invalid({"target": f"a column with at least 2 classes; this has {facts.classes}"})
+    if task == "binary" and facts.classes > 2:
+        raise Invalid({"task": f"multiclass, or auto: the target has {facts.classes} classes"})
+
+
+def _described(target: str | Sequence[str], kinds: set[str], facts: TargetFacts) -> str:
+    if not isinstance(target, str):
+        return f"the targets are {_and(kinds)}"
+    return f"the target is {_and(kinds)}" + (f" with {facts.classes} classes" if facts.classes is not None else "")
+
+
+def _and(kinds: set[str]) -> str:
+    return " and ".join(sorted(kinds))

@@ -1,0 +1,32 @@
+"""Holding an answer back until there is something new to say, instead of a caller asking ten times a second."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from flask import Response, request
+
+_WAITERS = 24  # each holds one of the server's 32 threads; past this a wait is answered at once
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2
+
+_free = threading.BoundedSemaphore(_WAITERS)
+
+
+def when_changed(read: Callable[[], Response], seconds: float, *, is_final: bool) -> Response:
+    """`read()` at once where the caller has not seen it yet, else as soon as it changes or the seconds are over.
+
+    What a caller has seen is its If-None-Match, or without one what there is now. A final run is not waited for.
+    """
+    response = read()
+    unseen = "If-None-Match" in request.headers and response.status_code != 304
+    if not seconds or is_final or unseen or not _free.acquire(blocking=False):
+        return response
+    try:
+        seen, until, pause = response.headers["ETag"], time.monotonic() + seconds, _FIRST_PAUSE
+        while response.headers["ETag"] == seen and (left := until - time.monotonic()) > 0:
+            time.sleep(min(pause, left))
+            pause = min(pause * 1.1, _LONGEST_PAUSE)
+            response = read()
+        return response
+    finally:
+        _free.release()
