@@ -29,8 +29,9 @@ def chunks(monkeypatch):
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 32, 91])
-@pytest.mark.parametrize(("inputs", "layers", "task", "width"), SHAPES)
-def test_a_member_in_company_has_the_bits_it_has_alone(inputs, layers, task, width, batch_size, chunks):
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_member_in_company_has_the_bits_it_has_alone(shape, batch_size, chunks):
+    inputs, layers, task, width = shape
     rows = 20 if batch_size == 1 else 100
     train, validation = examples(task, rows, inputs, width), examples(task, 70, inputs, width, seed=1)
     specs = members(16, layers=layers, task=task, batch_size=batch_size)
@@ -86,7 +87,7 @@ def test_a_wide_network_has_the_same_bits_on_one_two_and_three_threads(batch_siz
 
 def test_equal_seeds_share_their_order_and_keep_their_bits():
     train = examples("multiclass", 100, 6, 3)
-    specs = [spec for spec in members(6, seed=4)]
+    specs = members(6, seed=4)
     together = run(specs, "multiclass", 3, train)
     for k in (0, 3):
         assert together.everything(k) == run([alone(specs[k])], "multiclass", 3, train).everything(0)

@@ -41,7 +41,7 @@ def target(task: str, width: int) -> Target:
     return Target(task, ("y",), False, classes, (), ())
 
 
-def examples(task: str, rows: int, inputs: int, width: int, seed: int = 0, dtype=torch.float32) -> Examples:
+def examples(task: str, rows: int, inputs: int, width: int, *, seed: int = 0, dtype=torch.float32) -> Examples:
     """Rows that can be learned from: noisy answers of one fixed random linear map."""
     random = torch.Generator().manual_seed(seed)
     x = torch.randn(rows, inputs, generator=random, dtype=torch.float64)
