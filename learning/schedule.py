@@ -28,7 +28,7 @@ def shares_of(members: int, layout: Layout, rows: int, threads: int) -> list[Sha
     """Chunks for as many threads as pay: members in parallel where there are many, else torch's own threads."""
     work = members * member_cost(layout, rows)
     paying = max(1, min(threads, members, int(work / CALLS)))
-    count = paying * -(-members // (paying * MOST_MEMBERS))
+    count = min(members, paying * -(-members // (paying * MOST_MEMBERS)))
     inside = max(1, min(threads // paying, int(member_cost(layout, rows) / (4 * CALLS))))
     bounds = [members * index // count for index in range(count + 1)]
     return [Share(bounds[i], bounds[i + 1], inside, i // paying) for i in range(count)]

@@ -19,7 +19,7 @@ def _targets(loss: str, rows: int, width: int) -> torch.Tensor:
     return numbers if loss == "squared_error" else (numbers > 0).to(F64)
 
 
-def _written_out(layout, tensors, x, targets, shares, loss):
+def _written_out(layout, tensors, x, targets, *, shares, loss):
     """The engine's gradient [K, P] of K members on the rows of `x`, a multiple of 16."""
     flat = flat_of(layout, tensors)
     net = Network(layout, flat, len(x))
@@ -70,7 +70,7 @@ def test_the_written_out_gradient_is_autograds(loss, width, activation):
         (_torchs_losses(loss, _plain(layout, tensors, x, k), targets) * shares).sum().backward()
     expected = {name: tensor.grad for name, tensor in tensors.items()}
 
-    found = _written_out(layout, {n: t.detach() for n, t in tensors.items()}, x, targets, shares, loss)
+    found = _written_out(layout, {n: t.detach() for n, t in tensors.items()}, x, targets, shares=shares, loss=loss)
     for name, tensor in tensors_of(layout, found).items():
         torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-10)
     assert torch.equal(flat_of(layout, tensors_of(layout, found)), found), "padding has no gradient"
@@ -84,7 +84,7 @@ def test_the_written_out_gradient_is_that_of_finite_differences(loss, width, act
     flat = flat_of(layout, tensors_of(layout, torch.randn(1, layout.stride, dtype=F64)))
     x, targets = torch.randn(16, 4, dtype=F64), _targets(loss, 16, width)
     shares = torch.full((16,), 1 / 16, dtype=F64)
-    found = _written_out(layout, tensors_of(layout, flat), x, targets, shares, loss)
+    found = _written_out(layout, tensors_of(layout, flat), x, targets, shares=shares, loss=loss)
 
     def error(change: torch.Tensor) -> torch.Tensor:
         return (example_losses(loss, _plain(layout, tensors_of(layout, flat + change), x, 0), targets) * shares).sum()
