@@ -4,15 +4,52 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, func, or_, select, update
 
 from store import datasets, events, moves
+from store.database import upsert
 from store.datasets import Dataset
 from store.errors import NotFound
-from store.moments import now
+from store.moments import Moment, now
 from store.processes import ProcessIdentity
 from store.states import TABLE
-from store.tables import checkpoints, leases, runs
+from store.tables import Word, checkpoints, leases, runs
+
+_UNTOLD = {"progress": None, "metrics": None, "best": None}
+
+_MOST_URGENT = (
+    select(runs.c.id)
+    .where(
+        runs.c.queue.in_(bindparam("queues", expanding=True)),
+        runs.c.status == "queued",
+        runs.c.due_at <= bindparam("moment"),
+        # By the table of states a queued run is asked to do nothing else; the claim does not rely on it.
+        or_(runs.c.requested.is_(None), runs.c.requested == "stop"),
+    )
+    .order_by(runs.c.priority.desc(), runs.c.id)
+    .limit(1)
+    .with_for_update(skip_locked=True, key_share=True)
+)
+_TAKE = (
+    update(runs)
+    .where(runs.c.id == _MOST_URGENT.scalar_subquery(), runs.c.status == "queued")
+    .values(
+        status="running",
+        attempt=runs.c.attempt + 1,
+        device=bindparam("to_device", type_=Word),
+        started_at=func.coalesce(runs.c.started_at, bindparam("moment", type_=Moment)),
+    )
+    .returning(
+        runs.c.id,
+        runs.c.tenant_id,
+        runs.c.dataset_id,
+        runs.c.attempt,
+        runs.c.generation,
+        runs.c.spec,
+        runs.c.task,
+        runs.c.requested,
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -40,16 +77,28 @@ def claim(
     device: str = "cpu",
 ) -> Claim | None:
     """The most urgent run that is due, now this process's; None if there is none."""
-    while (row := _take(tx, queues, device)) is not None:
+    asked = {"queues": list(queues), "moment": now(), "to_device": device}
+    while (row := tx.execute(_TAKE, asked).mappings().first()) is not None:
         try:
             dataset = datasets.get(tx, row["tenant_id"], row["dataset_id"])
         except NotFound:
             error = {"code": "dataset_deleted", "message": "the dataset was deleted before the run could start"}
             moves.move(tx, row["id"], TABLE["running", "fail"], {"attempt": row["attempt"], **error}, error=error)
             continue
-        told_epoch = events.told_epoch(tx, row["id"])
-        holder = {"worker_id": worker, "slot_pid": slot_pid, "owner": owner.to_json()}
-        _lease(tx, row, holder, told_epoch)
+        told_epoch = events.told_epoch(tx, row["id"]) if row["attempt"] > 1 else 0
+        lease = {
+            "attempt": row["attempt"],
+            "seq": 0,
+            "pulse": 0,
+            "at": now(),
+            "owner": owner.to_json(),
+            "worker_id": worker,
+            "slot_pid": slot_pid,
+            "told_epoch": told_epoch,
+        }
+        fresh = upsert(tx, leases).values(run_id=row["id"], tenant_id=row["tenant_id"], **lease)
+        # No lease can be left of a run that is queued; if one were, it would keep the run from ever being claimed.
+        tx.execute(fresh.on_conflict_do_update(index_elements=[leases.c.run_id], set_={**_UNTOLD, **lease}))
         _tell(tx, row)
         return Claim(
             run_id=row["id"],
@@ -65,57 +114,6 @@ def claim(
     return None
 
 
-def _take(tx: Connection, queues: Collection[str], device: str) -> RowMapping | None:
-    moment, table = now(), runs.c
-    # A queued run with a cancel or pause requested cannot be, by the table of states; the claim does not rely on it.
-    free = or_(table.requested.is_(None), table.requested == "stop")
-    most_urgent = (
-        select(table.id)
-        .where(table.queue.in_(queues), table.status == "queued", table.due_at <= moment, free)
-        .order_by(table.priority.desc(), table.id)
-        .limit(1)
-        .with_for_update(skip_locked=True, key_share=True)
-        .scalar_subquery()
-    )
-    taken = (
-        update(runs)
-        .where(table.id == most_urgent, table.status == "queued")
-        .values(
-            status="running",
-            attempt=table.attempt + 1,
-            device=device,
-            started_at=func.coalesce(table.started_at, moment),
-        )
-        .returning(
-            table.id,
-            table.tenant_id,
-            table.dataset_id,
-            table.attempt,
-            table.generation,
-            table.spec,
-            table.task,
-            table.requested,
-        )
-    )
-    return tx.execute(taken).mappings().first()
-
-
-def _lease(tx: Connection, row: RowMapping, holder: dict[str, Any], told_epoch: int) -> None:
-    tx.execute(delete(leases).where(leases.c.run_id == row["id"]))  # none can be left; one would block its run for ever
-    tx.execute(
-        insert(leases).values(
-            run_id=row["id"],
-            tenant_id=row["tenant_id"],
-            attempt=row["attempt"],
-            seq=0,
-            pulse=0,
-            at=now(),
-            told_epoch=told_epoch,
-            **holder,
-        )
-    )
-
-
 def _tell(tx: Connection, row: RowMapping) -> None:
     if row["attempt"] == 1:
         events.append(tx, row["id"], "run.started", {"attempt": 1})
@@ -123,3 +121,10 @@ def _tell(tx: Connection, row: RowMapping) -> None:
     saved = select(func.max(checkpoints.c.epoch)).where(checkpoints.c.run_id == row["id"])
     epoch = tx.execute(saved).scalar() or 0
     events.append(tx, row["id"], "run.resumed", {"attempt": row["attempt"], "epoch": epoch})
+
+
+def waiting(tx: Connection) -> dict[str, int]:
+    """How many runs are due in each queue that has any: what the bells are to be rung for."""
+    due = (runs.c.status == "queued") & (runs.c.due_at <= now())
+    counted = tx.execute(select(runs.c.queue, func.count().label("runs")).where(due).group_by(runs.c.queue))
+    return {row.queue: row.runs for row in counted}

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select, update
 
-from store import chunks, events, members
+from store import chunks, events, members, moves
 from store.chunks import Chunk
 from store.errors import Fenced
 from store.members import MemberReport
@@ -53,6 +53,7 @@ def record(tx: Connection, run_id: str, attempt: int, report: Report) -> str | N
     members.report(tx, run_id, report.members)
     if told is not None and events.due(row["told_epoch"], told["epoch"]):
         tx.execute(update(leases).where(leases.c.run_id == run_id).values(told_epoch=told["epoch"]))
+        moves.lock(tx, run_id)  # against a verb that tells at the same moment
         events.append(tx, run_id, "run.progress", told)
     return requested(tx, run_id)
 

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from store import pages
 from store.chunks import Chunk, read
+from store.owned import equals
 from store.pages import Page
 from store.tables import members, metric_chunks
 from store.thinning import extremes
@@ -62,7 +63,7 @@ def page(
 def _wanted(tenant: str, run_id: str, split: str | None, name: str | None) -> list[ColumnElement[bool]]:
     table = metric_chunks.c
     wanted = [table.tenant_id == tenant, table.run_id == run_id]
-    return wanted + [column == value for column, value in ((table.split, split), (table.name, name)) if value]
+    return wanted + [equals(column, text) for column, text in ((table.split, split), (table.name, name)) if text]
 
 
 def _ended(tx: Connection, tenant: str, run_id: str) -> dict[int, int]:

@@ -15,7 +15,7 @@ from store.errors import Conflict, NotFound
 from store.ids import new_id
 from store.members import create as create_members
 from store.moments import now
-from store.owned import owned
+from store.owned import equals, owned
 from store.pages import Page
 from store.references import unreferenced
 from store.tables import checkpoints, datasets, leases, model_versions, runs
@@ -137,9 +137,9 @@ def page(
 ) -> Page[Run]:
     query = _joined().where(runs.c.tenant_id == tenant)
     if status is not None:
-        query = query.where(runs.c.status == status)
+        query = query.where(equals(runs.c.status, status))
     if dataset is not None:
-        query = query.where(runs.c.dataset_id == dataset)
+        query = query.where(equals(runs.c.dataset_id, dataset))
     return pages.newest_first(tx, query, runs.c.id, _run, limit=limit, after=after)
 
 
