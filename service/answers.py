@@ -6,8 +6,22 @@ from typing import Any
 
 import orjson
 from flask import Response, request
+from flask.json.provider import JSONProvider
 
 JSON = "application/json"
+
+
+class Provider(JSONProvider):
+    """What flask says as JSON, said by orjson: keys in their order, and NaN as null."""
+
+    def dumps(self, obj: Any, **_: Any) -> str:
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        return orjson.loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        return Response(orjson.dumps(self._prepare_response_obj(args, kwargs)), content_type=JSON)
 
 
 def plain(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

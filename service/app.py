@@ -3,7 +3,7 @@
 import torch
 from flask import Flask
 
-from service import access, blueprint, parts
+from service import access, answers, blueprint, parts
 from service.api import (
     datasets,
     documents,
@@ -42,6 +42,7 @@ def create_app(settings: Settings) -> Flask:
         MAX_FORM_PARTS=10,
         PROPAGATE_EXCEPTIONS=False,
     )
+    app.json = answers.Provider(app)
     app.url_map.converters["id"] = blueprint.Id
     parts.install(
         app,

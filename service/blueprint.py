@@ -1,6 +1,7 @@
 """flask-smorest, made strict: exact media types, strict JSON, and no query parameter that a route does not know."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from functools import wraps
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -78,6 +79,21 @@ class Resource(Blueprint):  # type: ignore[misc]  # the library carries no types
 
     def alt_response(self, status: int, **options: Any) -> Callable[[View], View]:
         return cast("Callable[[View], View]", super().alt_response(status, **options))
+
+    def header(self, parameter: Mapping[str, Any]) -> Callable[[View], View]:
+        """Tells in the document of a header that the route reads."""
+
+        def decorator(view: View) -> View:
+            @wraps(view)
+            def telling(*args: Any, **kwargs: Any) -> Any:
+                return view(*args, **kwargs)
+
+            told = deepcopy(getattr(view, "_apidoc", {}))
+            told.setdefault("arguments", {}).setdefault("parameters", []).append(dict(parameter))
+            telling._apidoc = told  # type: ignore[attr-defined]  # noqa: SLF001
+            return cast("View", telling)
+
+        return decorator
 
     def doc(self, **described: Any) -> Callable[[View], View]:
         return cast("Callable[[View], View]", super().doc(**described))

@@ -117,6 +117,7 @@ def complete(spec: dict[str, Any]) -> dict[str, Any]:
     """The document with every error of every operation, the security scheme and the answers' own headers."""
     components = spec.setdefault("components", {})
     components["responses"] = {f"Problem{status}": _problem(status) for status in _REASONS}
+    components["schemas"].pop("PaginationMetadataSchema", None)  # the library's own pages are not ours
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     components["headers"] = {"RequestId": {"description": "This request's id", "schema": {"type": "string"}}}
     for path, operations in spec["paths"].items():
@@ -134,19 +135,23 @@ def complete(spec: dict[str, Any]) -> dict[str, Any]:
 
 def _with_errors(operation: Mapping[str, Any], method: str, path: str) -> dict[str, Any]:
     responses = {status: dict(response) for status, response in operation["responses"].items()}
-    possible = {"405", "500"}
+    possible = {"405", "422", "500"}
     if path not in ("/healthz", "/readyz"):
-        possible |= {"401", "403", "422", "503"}
+        possible |= {"401", "403", "503"}
     if "{" in path:
         possible |= {"404"}
     if method in ("delete", "patch", "post"):
         possible |= {"409", "507"}
+    if path.endswith("/events"):
+        possible |= {"406"}
+    if path.endswith(("/weights", "/receipt")):
+        possible |= {"409"}
     if "requestBody" in operation:
         possible |= {"400", "413", "415"}
     for response in responses.values():
         if "$ref" not in response:
             response.setdefault("headers", {})["X-Request-Id"] = {"$ref": "#/components/headers/RequestId"}
-    for status in possible - responses.keys():
+    for status in possible:
         responses[status] = {"$ref": f"#/components/responses/Problem{status}"}
     return responses
 

@@ -22,7 +22,8 @@ resource = Resource("datasets", __name__, url_prefix="/v1/datasets", description
 class Datasets(MethodView):
     @resource.arguments(DatasetQuery, location="query")
     @resource.response(201, DatasetOut)
-    @resource.doc(requestBody=UPLOAD, parameters=[IDEMPOTENT])
+    @resource.header(IDEMPOTENT)
+    @resource.doc(requestBody=UPLOAD)
     def post(self, options: dict[str, Any]) -> Response:
         """Send a table: CSV, Parquet or JSON lines, as the body or as the part `file` of a form"""
         return uploads.accept(options)
@@ -38,7 +39,8 @@ class Datasets(MethodView):
 @resource.route("/<id('ds'):id>")
 class Dataset(MethodView):
     @resource.response(200, DatasetOut)
-    @resource.doc(parameters=[IF_NONE_MATCH])
+    @resource.alt_response(304, description="What the caller has still is so", success=True)
+    @resource.header(IF_NONE_MATCH)
     def get(self, id: str) -> Response:
         """A dataset with its columns"""
         with parts().database.read() as tx:

@@ -22,7 +22,7 @@ class Networks(MethodView):
     @idempotency.once
     @resource.arguments(NetworkIn, example={"name": "small", "layers": [{"units": 32, "activation": "relu"}]})
     @resource.response(201, NetworkOut)
-    @resource.doc(parameters=[IDEMPOTENT])
+    @resource.header(IDEMPOTENT)
     def post(self, asked: dict[str, Any]) -> Response:
         """Say a network once, to use it in many runs"""
         if refused := {path: f"not supported yet; {it}" for path, it in support.layers(asked["layers"], "layers")}:

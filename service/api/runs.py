@@ -14,7 +14,7 @@ from service.openapi import IDEMPOTENT, IF_NONE_MATCH
 from service.parts import parts, tenant
 from service.problems import Clash, Invalid
 from service.resolution import Resolved, resolve
-from service.schemas.fields import StrictSchema
+from service.schemas.fields import Nothing
 from service.schemas.run_spec import RunChange, RunIn
 from service.schemas.runs import DryRunOut, RunCreateQuery, RunOut, RunPage, RunPageQuery, RunQuery
 from service.waiting import when_changed
@@ -43,7 +43,7 @@ class Runs(MethodView):
     @resource.arguments(RunIn, example=_EXAMPLE)
     @resource.response(202, RunOut, headers={"Location": {"schema": {"type": "string"}}})
     @resource.alt_response(200, schema=DryRunOut, description="With dry_run=true: what would be", success=True)
-    @resource.doc(parameters=[IDEMPOTENT])
+    @resource.header(IDEMPOTENT)
     def post(self, query: dict[str, Any], asked: dict[str, Any]) -> Response:
         """Train: checked against the dataset at once, queued, and answered before it begins"""
         resolved = _resolve(asked)
@@ -87,7 +87,8 @@ class Runs(MethodView):
 class OneRun(MethodView):
     @resource.arguments(RunQuery, location="query")
     @resource.response(200, RunOut)
-    @resource.doc(parameters=[IF_NONE_MATCH])
+    @resource.alt_response(304, description="What the caller has still is so", success=True)
+    @resource.header(IF_NONE_MATCH)
     def get(self, query: dict[str, Any], id: str) -> Response:
         """A run; with `wait`, when something changes"""
         run = _read(id)
@@ -116,7 +117,7 @@ class OneRun(MethodView):
 
 def _verb_route(verb: Verb, summary: str) -> None:
     class Asking(MethodView):
-        @resource.arguments(StrictSchema, required=False)
+        @resource.arguments(Nothing, required=False)
         @resource.response(202, RunOut)
         def post(self, _nothing: dict[str, Any], id: str) -> Response:
             return ask(verb, id)

@@ -28,6 +28,10 @@ class StrictSchema(Schema):
         }
 
 
+class Nothing(StrictSchema):
+    """A body that may be left out, and says nothing."""
+
+
 class _Worded(fields.Field[Any]):
     """`allowed` is what every refusal says; null gets it too, since null never means absent."""
 
