@@ -52,7 +52,7 @@ def _regression(target: Target, outputs: Tensor, encoded: Tensor) -> dict[str, T
 
     r2 of a constant truth is 1 where e is zero, else 0; of a single row it is undefined.
     """
-    scale = torch.tensor(target.scale, dtype=torch.float64)
+    scale = torch.tensor(target.scale, dtype=torch.float64, device=outputs.device)
     truth = encoded.double()  # [N, T], still scaled: r2 does not mind, and the others are multiplied back
     errors = outputs.double() - truth  # [K, N, T]
     squares = halving_sum(errors.square(), 1)  # [K, T]

@@ -7,6 +7,10 @@ from learning.apportionment import split_counts
 from learning.columns import CategoricalColumn, NumericColumn, take
 from learning.errors import UnusableColumn, UnusableSplit
 from learning.experiment import prepare
+from learning.fitting import fit
+from learning.metrics import measure
+from learning.model import Model
+from learning.weights import slice_member
 
 ROWS = 90
 NAN = float("nan")
@@ -132,3 +136,23 @@ def test_a_split_that_would_be_too_small_is_refused():
     with pytest.raises(UnusableSplit) as refusal:
         prepare(SPEC, short)
     assert refusal.value.split == "test"
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "loss"), [("kind", "multiclass", "cross_entropy"), ("y", "regression", "squared_error")]
+)
+def test_the_kept_model_measures_to_the_bit_what_was_told_of_its_best_epoch(target, task, loss):
+    found = prepare(spec(target=target, task=task, loss=loss, epochs=6), table())
+    told = {}
+    for pulse in fit(found.members, found.target, found.train, found.validation):
+        told |= {report.epoch: report.values for report in pulse.epochs}
+    trained, columns = pulse.trained(), table()
+    rows = {name: take(column, found.split.validation) for name, column in columns.items()}
+    for progress, member in zip(pulse.members, found.members, strict=True):
+        tensors = slice_member(trained.stacked(), member.index)
+        model = Model(found.preprocessing, found.target, member.network, tensors)
+        measured = measure(found.target, loss, model.predict(rows).outputs, found.validation.targets)
+        values = told[progress.best["epoch"]]
+        for name in ("loss", "accuracy") if task == "multiclass" else ("loss", "rmse", "mae", "r2"):
+            expected = values["validation", name][member.index]
+            assert torch.tensor(measured[name], dtype=torch.float64).float().equal(expected)

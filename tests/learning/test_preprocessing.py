@@ -142,6 +142,12 @@ def test_a_number_that_is_the_same_wherever_it_is_present_tells_only_whether_it_
     assert preprocessing.encode({"x": numeric(7.0, 900.0, NAN)}).tolist() == [[0.0], [0.0], [1.0]]
 
 
+def test_a_category_that_is_the_only_one_tells_whether_it_is_there():
+    preprocessing = fit({"c": categorical([0, -1, 0], ["a"])})
+    assert preprocessing.warnings == []
+    assert preprocessing.encode({"c": categorical([0, -1], ["a"])}).tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
 def test_nothing_left_to_learn_from_is_refused():
     with pytest.raises(NoUsableFeature):
         fit({"x": numeric(1.0, 1.0)})

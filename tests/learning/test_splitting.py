@@ -42,6 +42,13 @@ def test_each_part_has_its_share_of_every_class(sizes, seed, data):
         assert abs(taken - counts.validation * size / (rows - counts.test)) < 1
 
 
+def test_validation_is_shared_out_over_what_test_has_left():
+    classes = torch.tensor([0] * 3 + [1] * 17)
+    parts = split(20, classes, validation=0.45, test=0.45, seed=0)
+    assert torch.bincount(classes[parts.test]).tolist() == [1, 8]  # 1.35 and 7.65 of 9
+    assert torch.bincount(classes[parts.validation]).tolist() == [2, 7]  # 1.64 and 7.36 of 9, from 2 and 9 rows
+
+
 def test_a_class_with_a_single_row_makes_the_split_plain():
     classes = torch.tensor([0] * 10 + [1] * 9 + [2])
     assert [part.tolist() for part in split(20, classes, validation=0.3, test=0.2, seed=4)] == [

@@ -29,6 +29,13 @@ def test_a_sum_has_the_same_bits_on_one_thread_and_two():
     assert found[0].equal(found[1])
 
 
+def test_the_order_of_the_additions_is_the_one_that_is_written_down():
+    """Hashes of weights that people keep follow from it."""
+    a, b, c, d, e = terms = torch.tensor([1.0, 2.0**-24, 2.0**-25, 2.0**-24, -1.0])
+    assert halving_sum(terms, 0).item() == (((a + d) + c) + (b + e)).item()
+    assert (((a + d) + c) + (b + e)).item() != (((a + d) + e) + (b + c)).item()
+
+
 def test_summing_leaves_the_terms_alone():
     terms = torch.ones(7)
     halving_sum(terms, 0)
