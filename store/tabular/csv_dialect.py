@@ -18,7 +18,8 @@ from store.tabular.declarations import ImportOptions
 
 DELIMITERS = (",", ";", "\t", "|")
 _HEAD_BYTES = 2 << 20
-_SAMPLE = 200
+_SAMPLED_RECORDS = 200
+_SAMPLED_CELLS = 50_000
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
 _BEYOND_DOUBLE = re.compile(r"\D*\d{16,}\D*")  # a whole number that a double would round
 
@@ -42,13 +43,14 @@ def find_dialect(path: Path, options: ImportOptions) -> Dialect:
     """Reads the first 2 MiB at most. Raises UnreadableTable for what is no text, or holds nothing."""
     head = _head(path)
     delimiter = options.delimiter or _delimiter(head)
-    sample = list(islice(_records(head, delimiter), _SAMPLE))
-    if not sample:
+    records = _records(head, delimiter)
+    first = next(records, None)
+    if first is None:
         raise UnreadableTable("the file is empty: there is no column in it")
-    first, rest = sample[0], sample[1:]
+    rest = list(islice(records, min(_SAMPLED_RECORDS, 5 + _SAMPLED_CELLS // len(first))))
     missing = {"", *options.missing}
     header = _looks_like_header(first, rest, missing) if options.header is None else options.header
-    below = rest if header else sample
+    below = rest if header else [first, *rest]
     numbers = tuple(_all_numbers(_column(below, place), missing) for place in range(len(first)))
     return Dialect(delimiter, header, tuple(first), numbers, starts_blank=head[:1] in ("\n", "\r"))
 
@@ -101,7 +103,7 @@ def _delimiter(head: str) -> str:
 
 def _looks_like_header(first: Sequence[str], rest: Sequence[Sequence[str]], missing: set[str]) -> bool:
     """A text above a column of numbers makes a header (`id,2019,2020`); else a number in the first line makes none."""
-    numbered = [_is_number(cell) for cell in first]
+    numbered = [is_number(cell) for cell in first]
     for place, cell in enumerate(first):
         if cell not in missing and not numbered[place] and _all_numbers(_column(rest, place), missing):
             return True
@@ -114,8 +116,8 @@ def _column(records: Sequence[Sequence[str]], place: int) -> list[str]:
 
 def _all_numbers(cells: Sequence[str], missing: set[str]) -> bool:
     present = [cell for cell in cells if cell not in missing]
-    return bool(present) and all(_is_number(cell) and not _BEYOND_DOUBLE.fullmatch(cell) for cell in present)
+    return bool(present) and all(is_number(cell) and not _BEYOND_DOUBLE.fullmatch(cell) for cell in present)
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
     return _NUMBER.fullmatch(cell) is not None

@@ -1,6 +1,7 @@
 # ruff: noqa: S608  the SQL is made of our own column numbers and quoted paths
 """CSV into DuckDB: the fast way for plain files, the exact way for the rest; both end in the same table."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import duckdb
 
 from store.errors import UnreadableTable
 from store.tabular import sandbox
-from store.tabular.csv_dialect import Dialect, find_dialect
+from store.tabular.csv_dialect import Dialect, find_dialect, is_number
 from store.tabular.csv_walk import line_of, rewrite, survey
 from store.tabular.declarations import ImportOptions, Kind, RawTable, warning
 from store.tabular.naming import settle_names
@@ -22,6 +23,8 @@ class _Form:
     missing: tuple[str, ...]
 
 
+_TRIES = 5
+_CONVERTED = re.compile(r'converting column "c(\d+)"')
 _REWRITTEN = _Form(delimiter=",", header=False, missing=("",))
 
 
@@ -32,7 +35,7 @@ def load(
     dialect = find_dialect(path, options)
     if dialect.width > max_columns:
         raise UnreadableTable(f"{dialect.width} columns, more than {max_columns}", line=1)
-    names, warnings = _named(dialect)
+    names, warnings = _named(dialect, found=options.header is None)
     missing = {"", *options.missing}
     seen = survey(path, dialect, missing)
     awkward = any(set(marker) & {dialect.delimiter, '"', "\n", "\r"} for marker in missing)
@@ -51,9 +54,15 @@ def load(
     return RawTable(names, kinds, lambda row: line_of(path, dialect, row), warnings)
 
 
-def _named(dialect: Dialect) -> tuple[tuple[str, ...], list[dict[str, str]]]:
+def _named(dialect: Dialect, found: bool) -> tuple[tuple[str, ...], list[dict[str, str]]]:
     if dialect.header:
-        return settle_names(dialect.cells)
+        names, warnings = settle_names(dialect.cells)
+        digits = next((name for name in names if is_number(name)), None)
+        if digits is not None and found:
+            warnings.append(
+                warning(digits, "number_in_header", f"the first line was taken for names, {digits!r} among them")
+            )
+        return names, warnings
     names = tuple(f"column_{place}" for place in range(1, dialect.width + 1))
     return names, [
         warning(names[0], "no_header", "the first line was taken for data; columns are named by their place")
@@ -62,15 +71,23 @@ def _named(dialect: Dialect) -> tuple[tuple[str, ...], list[dict[str, str]]]:
 
 def _read(connection: duckdb.DuckDBPyConnection, path: Path, form: _Form, types: Sequence[str]) -> bool:
     """Whether DuckDB took the file. A column that looked like numbers and is not, further down, is read as text."""
-    columns = ", ".join(f"'c{place}': '{type}'" for place, type in enumerate(types))
-    try:
-        connection.execute(
-            f"CREATE OR REPLACE TABLE raw AS SELECT * FROM read_csv({sandbox.text(path)}, auto_detect=false,"
-            f" header={form.header}, delim={sandbox.text(form.delimiter)}, quote='\"', escape='\"', encoding='utf-8',"
-            f" nullstr={sandbox.texts(form.missing)}, columns={{{columns}}})"
-        )
-    except duckdb.ConversionException:
-        return _read(connection, path, form, ["VARCHAR"] * len(types))
-    except duckdb.InvalidInputException:
-        return False
-    return True
+    tried = list(types)
+    for tries_left in range(_TRIES, 0, -1):
+        columns = ", ".join(f"'c{place}': '{type}'" for place, type in enumerate(tried))
+        try:
+            connection.execute(
+                f"CREATE OR REPLACE TABLE raw AS SELECT * FROM read_csv({sandbox.text(path)}, auto_detect=false,"
+                f" header={form.header}, delim={sandbox.text(form.delimiter)}, quote='\"', escape='\"',"
+                f" encoding='utf-8', nullstr={sandbox.texts(form.missing)}, columns={{{columns}}})"
+            )
+        except duckdb.ConversionException as error:
+            named = _CONVERTED.search(str(error))
+            if named and tries_left > 2:
+                tried[int(named[1])] = "VARCHAR"
+            else:  # each try reads the file again
+                tried = ["VARCHAR"] * len(types)
+        except duckdb.InvalidInputException:
+            return False
+        else:
+            return True
+    return False

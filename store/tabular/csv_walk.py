@@ -110,7 +110,7 @@ def _ragged(record: list[str], dialect: Dialect, line: int) -> UnreadableTable:
     return UnreadableTable(
         f"line {line} has {found} values where {expected} are expected",
         line=line,
-        column=column or f"column {min(found, expected) + 1}",
+        column=column or str(min(found, expected) + 1),
     )
 
 

@@ -17,6 +17,7 @@ from store.tabular.profiling import profile
 from store.tabular.reading import DESCRIPTION_KEY, Described
 
 _ROWS_A_GROUP = 122_880
+_DICTIONARIES = 500
 
 
 def import_table(
@@ -35,6 +36,7 @@ def import_table(
     `max_bytes` bounds what a table that arrives compressed takes when unpacked; `memory_bytes` is DuckDB's, which
     spills beside `out` past it. Raises UnreadableTable, and Full; `out` is then gone.
     """
+    path, out = path.absolute(), out.absolute()
     with room_needed(), tempfile.TemporaryDirectory(dir=out.parent) as folder:
         scratch = Path(folder)
         rewritten = scratch / "rewritten.csv"
@@ -91,7 +93,10 @@ def _write(connection: duckdb.DuckDBPyConnection, names: Sequence[str], columns:
     ]
     chosen = ", ".join(f"{column.expression} AS c{place}" for place, column in enumerate(columns))
     description = sandbox.text(json.dumps(described))
+    # A dictionary of strings takes DuckDB half a megabyte of memory a column, whatever is in it.
+    dictionaries = "" if len(columns) <= _DICTIONARIES else "DICTIONARY_SIZE_LIMIT 1, "
     connection.execute(
-        f"COPY (SELECT {chosen} FROM raw) TO {sandbox.text(out)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,"
-        f" ROW_GROUP_SIZE {_ROWS_A_GROUP}, USE_TMP_FILE false, KV_METADATA {{{DESCRIPTION_KEY}: {description}}})"
+        f"COPY (SELECT {chosen} FROM raw) TO {sandbox.text(out)} (FORMAT parquet, USE_TMP_FILE false, {dictionaries}"
+        f"COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {_ROWS_A_GROUP},"
+        f" KV_METADATA {{{DESCRIPTION_KEY}: {description}}})"
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from store.tabular import sandbox
 from store.tabular.declarations import ColumnType, StoredColumn
 
+_AT_ONCE = 100
 DESCRIPTION_KEY = "learnd"  # in the file's own metadata: the columns' real names and types
 
 
@@ -24,27 +25,26 @@ class Described(TypedDict):
 
 def read_columns(path: Path, names: Sequence[str]) -> dict[str, StoredColumn]:
     """Columns by name, whole. Raises KeyError for a name that the table has not."""
+    path = path.absolute()
     with sandbox.reader(path) as connection:
         places = {column["name"]: (place, column) for place, column in enumerate(_described(connection, path))}
         wanted = {name: places[name] for name in names}
         if not wanted:
             return {}
         file = sandbox.text(path)
-        categories = {
-            name: _categories(connection, file, f"c{place}")
-            for name, (place, column) in wanted.items()
-            if column["type"] in ("categorical", "text")
-        }
+        coded = [place for place, column in wanted.values() if column["type"] in ("categorical", "text")]
+        categories = _categories(connection, file, coded)
         chosen = ", ".join(_expression(f"c{place}", column["type"]) for place, column in wanted.values())
         arrays = connection.execute(f"SELECT {chosen} FROM read_parquet({file})").fetchnumpy()
         return {
-            name: _stored(column, arrays.pop(f"c{place}"), categories.get(name))
+            name: _stored(column, arrays.pop(f"c{place}"), categories.get(place))
             for name, (place, column) in wanted.items()
         }
 
 
 def read_rows(path: Path, limit: int, offset: int) -> list[list[Any]]:
     """Rows in the table's order, as JSON values: whole numbers stay so, times are RFC 3339, missing is None."""
+    path = path.absolute()
     with sandbox.reader(path) as connection:
         described = _described(connection, path)
         times = [place for place, column in enumerate(described) if column["type"] == "datetime"]
@@ -68,11 +68,19 @@ def _described(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Descri
     return described
 
 
-def _categories(connection: duckdb.DuckDBPyConnection, file: str, c: str) -> tuple[str, ...]:
-    """The column's strings by code point, and an enum type of them in DuckDB, named as the column."""
-    strings = f"SELECT DISTINCT {c} FROM read_parquet({file}) WHERE {c} IS NOT NULL ORDER BY {c}"
-    connection.execute(f"CREATE OR REPLACE TEMP TYPE {c} AS ENUM ({strings})")
-    return tuple(value for (value,) in connection.execute(f"SELECT unnest(enum_range(NULL::{c}))").fetchall())
+def _categories(connection: duckdb.DuckDBPyConnection, file: str, places: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """Each column's strings by code point; and an enum type of them in DuckDB, named as the column."""
+    found: dict[int, tuple[str, ...]] = {}
+    for start in range(0, len(places), _AT_ONCE):
+        batch = places[start : start + _AT_ONCE]
+        chosen = ", ".join(f"coalesce(list_sort(list(DISTINCT c{n}) FILTER (c{n} IS NOT NULL)), [])" for n in batch)
+        (lists,) = connection.execute(f"SELECT {chosen} FROM read_parquet({file})").fetchall()
+        for place, strings in zip(batch, lists, strict=True):
+            found[place] = tuple(strings)
+            connection.execute(
+                f"CREATE OR REPLACE TEMP TYPE c{place} AS ENUM ({', '.join(map(sandbox.text, strings))})"
+            )
+    return found
 
 
 def _expression(c: str, type: ColumnType) -> str:

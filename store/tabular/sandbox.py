@@ -1,5 +1,6 @@
 """DuckDB, shut in: it may open the files it is told of and no other, and holds no more memory than it is given."""
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,7 @@ _THREADS = 1
 _READERS_KEPT = 4
 
 _lock = threading.Lock()
-_readers: OrderedDict[Path, duckdb.DuckDBPyConnection] = OrderedDict()
+_readers: OrderedDict[tuple[int, Path], duckdb.DuckDBPyConnection] = OrderedDict()
 
 
 def text(value: str | Path) -> str:
@@ -44,9 +45,10 @@ def reader(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     may read nothing outside that folder.
     """
     folder = file.parent.parent  # blobs lie in <folder>/ab/cdef…
+    key = (os.getpid(), folder)  # a forked child must not touch its parent's
     with _lock:
-        instance = _readers.pop(folder, None) or _started(folder)
-        _readers[folder] = instance
+        instance = _readers.pop(key, None) or _started(folder)
+        _readers[key] = instance
         while len(_readers) > _READERS_KEPT:
             _readers.popitem(last=False)  # closed by the last cursor that still reads
         cursor = instance.cursor()
