@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import wraps
 from typing import Any, NoReturn, TypeVar, cast
+from urllib.parse import unquote_to_bytes
 
 import flask
 from flask_smorest import Blueprint  # type: ignore[import-untyped]
@@ -54,12 +55,14 @@ def require_json(req: flask.Request) -> None:
 
 
 def read_query(req: flask.Request) -> dict[str, str]:
+    try:
+        unquote_to_bytes(req.query_string).decode()
+    except UnicodeDecodeError:
+        raise Malformed("The query is not UTF-8.") from None
     found: dict[str, str] = {}
     for name, values in req.args.lists():
         if len(values) > 1:
             raise Invalid({name: "given once"})
-        if "\ufffd" in values[0] and b"%EF%BF%BD" not in req.query_string.upper():
-            raise Malformed(f"The query parameter {name!r} is not UTF-8.")
         found[name] = values[0]
     return found
 

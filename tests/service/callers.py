@@ -1,0 +1,67 @@
+"""What a client of the application needs: datasets, runs, and somebody who trains."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from service.parts import Parts
+from store import claims
+from store.processes import ProcessIdentity
+from workers.drain import Drain
+from workers.driving import Place, drive
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A client, and the few requests that most tests begin with."""
+
+    app: Flask
+    client: FlaskClient
+
+    @property
+    def parts(self) -> Parts:
+        return self.app.extensions["learnd"]
+
+    def send(self, table: str | bytes, query: str = "name=table", **options: Any) -> TestResponse:
+        known = {"content_type": "text/csv", **options}
+        return self.client.post(f"/v1/datasets?{query}", data=table, **known)
+
+    def dataset(self, table: str | bytes, query: str = "name=table") -> str:
+        answer = self.send(table, query)
+        assert answer.status_code == 201, answer.text
+        return answer.json["id"]
+
+    def ask(self, dataset: str, target: Any = "species", query: str = "", **spec: Any) -> TestResponse:
+        return self.client.post(f"/v1/runs{query}", json={"dataset": dataset, "target": target, **spec})
+
+    def run(self, dataset: str, target: Any = "species", **spec: Any) -> dict[str, Any]:
+        answer = self.ask(dataset, target, **spec)
+        assert answer.status_code == 202, answer.text
+        return answer.json
+
+    def get(self, path: str, status: int = 200, **options: Any) -> Any:
+        answer = self.client.get(path, **options)
+        assert answer.status_code == status, answer.text
+        return answer.json
+
+    def train(self) -> None:
+        """Every run that waits is trained, here and now, as a worker does it."""
+        here = ProcessIdentity.current()
+        made = self.parts
+        place = Place(made.settings, made.database, made.blobs, Drain(), "cpu", 1)
+        while True:
+            with made.database.write() as tx:
+                claim = claims.claim(tx, worker="wk_test", slot_pid=here.pid, owner=here)
+            if claim is None:
+                return
+            drive(claim, place)
+
+    def trained(self, dataset: str, target: Any = "species", **spec: Any) -> dict[str, Any]:
+        run = self.run(dataset, target, **{"epochs": 5, **spec})
+        self.train()
+        found = self.get(f"/v1/runs/{run['id']}")
+        assert found["status"] == "succeeded", found["error"]
+        return found

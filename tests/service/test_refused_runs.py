@@ -1,0 +1,185 @@
+"""A run that cannot be is refused before anything is queued: each wrong field at its own path, with what is allowed."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.service.refusals import JSON, NO_ID, House
+
+MANY = {"layers": [{"units": 1}] * 65}
+
+# What is put into a good request for a run, the path it is refused at, and words of what is allowed.
+RUNS: list[tuple[dict[str, Any], str, str]] = [
+    ({"dataset": None}, "dataset", "text of 1 to 200"),
+    ({"dataset": 5}, "dataset", "text of 1 to 200"),
+    ({"dataset": "iris"}, "dataset", "there is no dataset iris"),
+    ({"dataset": f"ds_{NO_ID}"}, "dataset", "there is no dataset"),
+    ({"target": None}, "target", "the name of a column"),
+    ({"target": 7}, "target", "the name of a column"),
+    ({"target": "colour"}, "target", "its columns are sepal_length"),
+    ({"target": []}, "target", "a list of 1 to"),
+    ({"target": ["sepal_length", 3]}, "target.1", "the name of a column"),
+    ({"target": ["sepal_length", "nope"]}, "target.1", "is no column"),
+    ({"target": ["sepal_length", "sepal_length"]}, "target.1", "named once"),
+    ({"target": ["sepal_length", "species"]}, "target", "all boolean or all numeric"),
+    ({"features": []}, "features", "a list of 1 to"),
+    ({"features": "sepal_length"}, "features", "a list of 1 to"),
+    ({"features": ["sepal_length", "nope"]}, "features.1", "its columns are"),
+    ({"features": ["species"]}, "features.0", "not the target"),
+    ({"features": ["sepal_length", "sepal_length"]}, "features.1", "named once"),
+    ({"task": "clustering"}, "task", "one of auto, regression"),
+    ({"task": "regression"}, "task", "multiclass, or auto"),
+    ({"task": "binary"}, "task", "3 classes"),
+    ({"recipe": "standard-999"}, "recipe", "standard-1"),
+    ({"network": 3}, "network", "the id of a network"),
+    ({"network": "net_nope"}, "network", "there is no network"),
+    ({"network": {}}, "network.layers", "required"),
+    ({"network": {"layers": 3}}, "network.layers", "a list of 0 to 64"),
+    ({"network": MANY}, "network.layers", "a list of 0 to 64"),
+    ({"network": {"layers": [{}]}}, "network.layers.0.units", "required"),
+    ({"network": {"layers": [{"units": 0}]}}, "network.layers.0.units", "a whole number from 1 to 16384"),
+    ({"network": {"layers": [{"units": 16_385}]}}, "network.layers.0.units", "16384"),
+    ({"network": {"layers": [{"units": "32"}]}}, "network.layers.0.units", "a whole number"),
+    ({"network": {"layers": [{"units": True}]}}, "network.layers.0.units", "a whole number"),
+    ({"network": {"layers": [{"units": 2}, {"units": 1.5}]}}, "network.layers.1.units", "a whole number"),
+    ({"network": {"layers": [{"units": 2, "activation": "step"}]}}, "network.layers.0.activation", "relu"),
+    ({"network": {"layers": [{"units": 2, "dropout": 1.0}]}}, "network.layers.0.dropout", "below 1"),
+    ({"network": {"layers": [{"units": 2, "size": 3}]}}, "network.layers.0.size", "allowed: activation"),
+    ({"initialization": "zero"}, "initialization", "xavier"),
+    ({"scaling": "minmax"}, "scaling", "standard"),
+    ({"label_smoothing": 1.0}, "label_smoothing", "below 1"),
+    ({"loss": "hinge"}, "loss", "cross_entropy"),
+    ({"loss": "squared_error"}, "loss", "fits multiclass"),
+    ({"optimizer": "adam"}, "optimizer", "an object"),
+    ({"optimizer": None}, "optimizer", "null is not allowed"),
+    ({"optimizer": {"name": "lion"}}, "optimizer.name", "adam"),
+    ({"optimizer": {"learning_rate": 0}}, "optimizer.learning_rate", "a number above 0"),
+    ({"optimizer": {"learning_rate": -1e-3}}, "optimizer.learning_rate", "a number above 0"),
+    ({"optimizer": {"learning_rate": "fast"}}, "optimizer.learning_rate", "a number above 0"),
+    ({"optimizer": {"learning_rate": 10**400}}, "optimizer.learning_rate", "number"),
+    ({"optimizer": {"betas": [0.9]}}, "optimizer.betas", "a list of 2 to 2"),
+    ({"optimizer": {"betas": [0.9, 1]}}, "optimizer.betas.1", "below 1"),
+    ({"optimizer": {"rate": 1}}, "optimizer.rate", "allowed: betas"),
+    ({"optimizer": {"name": "gd"}, "batch_size": 32}, "batch_size", '"full"'),
+    ({"schedule": {"name": "warm"}}, "schedule.name", "constant"),
+    ({"epochs": 0}, "epochs", "a whole number from 1 to 100000"),
+    ({"epochs": -1}, "epochs", "a whole number from 1 to 100000"),
+    ({"epochs": 100_001}, "epochs", "100000"),
+    ({"epochs": 1.5}, "epochs", "a whole number"),
+    ({"epochs": "10"}, "epochs", "a whole number"),
+    ({"epochs": True}, "epochs", "a whole number"),
+    ({"epochs": None}, "epochs", "a whole number"),
+    ({"batch_size": 0}, "batch_size", "a whole number from 1"),
+    ({"batch_size": "all"}, "batch_size", "full"),
+    ({"validation": {"fraction": 1}}, "validation.fraction", "below 1"),
+    ({"validation": {"fraction": 0.001}}, "validation.fraction", "would be empty"),
+    ({"validation": {"fraction": 0.5}, "test": {"fraction": 0.5}}, "validation.fraction", "at least 2 train rows"),
+    ({"validation": {"fraction": 0.2, "folds": 5}}, "validation", "one of"),
+    ({"validation": {"folds": 5, "fold": 5}}, "validation.fold", "from 0 to 4"),
+    ({"validation": {"share": 0.2}}, "validation.share", "allowed"),
+    ({"test": None}, "test", "null is not allowed"),
+    ({"test": {"fraction": -0.1}}, "test.fraction", "at least 0"),
+    ({"early_stopping": {"patience": 0}}, "early_stopping.patience", "from 1"),
+    ({"class_weights": {"setosa": -1}}, "class_weights.setosa", "at least 0"),
+    ({"class_weights": "heavy"}, "class_weights", "balanced"),
+    ({"sample_weight": 3}, "sample_weight", "the name of a column"),
+    ({"sweep": []}, "sweep", "an object of paths"),
+    ({"sweep": {"seed": []}}, "sweep.seed", "at least one value"),
+    ({"sweep": {"seed": 3}}, "sweep.seed", "a list"),
+    ({"sweep": {"seed": [0, -1]}}, "sweep.seed.1", "a whole number from 0"),
+    ({"sweep": {"optimizer.learning_rate": [0.1, 0]}}, "sweep.optimizer.learning_rate.1", "above 0"),
+    ({"sweep": {"dataset": ["x"]}}, "sweep", "allowed: seed, optimizer.*"),
+    ({"sweep": {"seed": list(range(9))}}, "sweep", "at most 8 members"),
+    ({"sweep": {"seed": [0]}, "members": [{"seed": 1}]}, "members", "absent"),
+    ({"members": 3}, "members", "a list of objects"),
+    ({"ensemble": "yes"}, "ensemble", "true or false"),
+    ({"seed": -1}, "seed", "a whole number from 0"),
+    ({"seed": 2**63}, "seed", "a whole number from 0"),
+    ({"device": "tpu"}, "device", "one of auto, cpu, cuda"),
+    ({"precision": "float16"}, "precision", "float32"),
+    ({"priority": 1.5}, "priority", "a whole number"),
+    ({"not_before": "tomorrow"}, "not_before", "RFC 3339"),
+    ({"not_before": "2026-13-01T00:00:00Z"}, "not_before", "RFC 3339"),
+    ({"name": ""}, "name", "1 to 200"),
+    ({"name": None}, "name", "1 to 200"),
+    ({"name": "x" * 201}, "name", "1 to 200"),
+    ({"name": "two\nlines"}, "name", "control characters"),
+    ({"metadata": {"a": 1}}, "metadata", "at most 16 texts"),
+    ({"metadata": {str(key): "x" for key in range(17)}}, "metadata", "at most 16 texts"),
+    ({"learning_rate": 0.1}, "learning_rate", "allowed: batch_size, class_weights, dataset"),
+    ({"status": "succeeded"}, "status", "unknown field"),
+    ({"tenant_id": "tn_other"}, "tenant_id", "unknown field"),
+    ({"attempt": 3}, "attempt", "unknown field"),
+    # Known to the contract, and not made yet: refused where they stand, never ignored.
+    ({"network": {"layers": [{"units": 2, "activation": "gelu"}]}}, "network.layers.0.activation", "not supported yet"),
+    ({"network": {"layers": [{"units": 2, "dropout": 0.5}]}}, "network.layers.0.dropout", "not supported yet"),
+    (
+        {"network": {"layers": [{"units": 2, "normalization": "batch"}]}},
+        "network.layers.0.normalization",
+        "not supported",
+    ),
+    ({"scaling": "robust"}, "scaling", "not supported yet"),
+    ({"label_smoothing": 0.1}, "label_smoothing", "not supported yet"),
+    ({"optimizer": {"name": "adamw"}}, "optimizer.name", "not supported yet; gd, sgd and adam are"),
+    ({"optimizer": {"momentum": 0.9}}, "optimizer.momentum", "not supported yet"),
+    ({"optimizer": {"nesterov": True}}, "optimizer.nesterov", "not supported yet"),
+    ({"optimizer": {"weight_decay": 0.01}}, "optimizer.weight_decay", "not supported yet"),
+    ({"optimizer": {"clip_norm": 1.0}}, "optimizer.clip_norm", "not supported yet"),
+    ({"schedule": {"name": "cosine"}}, "schedule.name", "not supported yet"),
+    ({"schedule": {"warmup_epochs": 3}}, "schedule.warmup_epochs", "not supported yet"),
+    ({"validation": {"folds": 5}}, "validation.folds", "not supported yet"),
+    ({"validation": {"column": "split"}}, "validation.column", "not supported yet"),
+    ({"early_stopping": {"patience": 5}}, "early_stopping", "not supported yet"),
+    ({"class_weights": "balanced"}, "class_weights", "not supported yet"),
+    ({"sample_weight": "sepal_length"}, "sample_weight", "not supported yet"),
+    ({"members": [{"seed": 1}]}, "members", "not supported yet; sweep is"),
+    ({"ensemble": True}, "ensemble", "not supported yet"),
+    ({"sweep": {"batch_size": [8, 16]}}, "sweep.batch_size", "not supported yet"),
+    ({"device": "cuda"}, "device", "not supported yet"),
+    ({"precision": "bfloat16"}, "precision", "not supported yet"),
+    ({"task": "multilabel"}, "task", "not supported yet"),
+]
+
+
+@pytest.mark.parametrize(("change", "path", "words"), RUNS)
+def test_a_wrong_field_of_a_run_is_refused_at_its_path(
+    house: House, change: dict[str, Any], path: str, words: str
+) -> None:
+    # Not flask's own JSON, for that refuses some of what is to be refused here.
+    body = json.dumps({"dataset": house.ids["iris"], "target": "species", **change})
+    house.refuses((422, path, words), "POST", "/v1/runs", data=body, content_type=JSON)
+
+
+# Of the table with a column of every type.
+MIXED: list[tuple[dict[str, Any], str, str]] = [
+    ({"target": "note"}, "target", "'note' is text"),
+    ({"target": "sold_at"}, "target", "'sold_at' is datetime"),
+    ({"target": "price", "features": ["note"]}, "features.0", "not supported yet"),
+    ({"target": "price", "features": ["size", "sold_at"]}, "features.1", "not supported yet"),
+    ({"target": "price", "loss": "cross_entropy"}, "loss", "fits regression"),
+    ({"target": "price", "loss": "huber"}, "loss", "not supported yet"),
+    ({"target": "garden", "task": "regression"}, "task", "binary, or auto"),
+    ({"target": ["price", "colour"]}, "target", "all boolean or all numeric"),
+]
+
+
+@pytest.mark.parametrize(("change", "path", "words"), MIXED)
+def test_what_does_not_fit_the_columns_is_refused(house: House, change: dict[str, Any], path: str, words: str) -> None:
+    body = {"dataset": house.ids["mixed"], **change}
+    house.refuses((422, path, words), "POST", "/v1/runs", json=body)
+
+
+def test_several_boolean_targets_are_not_made_yet(house: House) -> None:
+    body = {"dataset": house.ids["boolean"], "target": ["b", "c"]}
+    house.refuses((422, "target", "not supported yet"), "POST", "/v1/runs", json=body)
+
+
+def test_every_mistake_is_told_at_once(house: House) -> None:
+    answer = house.caller.ask(house.ids["iris"], epochs=0, network={"layers": [{"units": 0}]}, seed="x")
+    assert set(answer.json["errors"]) == {"epochs", "network.layers.0.units", "seed"}
+
+
+def test_a_run_without_anything_says_what_is_required(house: House) -> None:
+    answer = house.caller.client.post("/v1/runs", json={})
+    assert answer.json["errors"] == {"dataset": ["required"], "target": ["required"]}
