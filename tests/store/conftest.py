@@ -1,11 +1,14 @@
 """A tenant with a dataset, and the few steps of a run's life that most of the store's tests begin with."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 
 from store import claims, datasets, finishing, leases, runs, tenants
+from store.chunks import Chunk
 from store.claims import Claim
 from store.database import Database
 from store.datasets import Dataset
@@ -86,3 +89,14 @@ def stranger(database: Database) -> str:
     """Another tenant, who owns nothing."""
     with database.write() as tx:
         return tenants.create(tx, "stranger")
+
+
+@pytest.fixture
+def chunk() -> Callable[..., Chunk]:
+    def make(split: str, name: str, first_epoch: int, values: Any, steps: Sequence[int] | None = None) -> Chunk:
+        """Of values [E, K]; one step an epoch, where nothing else is said."""
+        array = np.asarray(values, dtype=np.float32)
+        counted = range(first_epoch, first_epoch + len(array)) if steps is None else steps
+        return Chunk(split, name, first_epoch, np.asarray(counted, dtype=np.int64), array)
+
+    return make

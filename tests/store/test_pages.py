@@ -31,13 +31,9 @@ def test_a_cursor_that_was_cut_short_or_spelt_otherwise_is_bad(place, at):
             pages.decode(other, *(type(field) for field in place))
 
 
-@pytest.mark.parametrize(
-    "forged", ["[1]", "[true]", "[1.5]", '["1"]', "[99999999999]", "{}", "1", "[[1]]", "[1,2]", "[NaN]"]
-)
+@pytest.mark.parametrize("forged", ["[true]", "[1.5]", '["1"]', "[9999999999]", "{}", "1", "[[1]]", "[1,2]", "[NaN]"])
 def test_a_cursor_of_another_kind_is_bad(forged):
-    if forged == "[1]":
-        assert pages.decode(_packed(forged), int) == (1,)
-        return
+    assert pages.decode(_packed("[1]"), int) == (1,)
     with pytest.raises(BadCursor):
         pages.decode(_packed(forged), int)
 

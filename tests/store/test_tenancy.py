@@ -1,0 +1,135 @@
+"""No tenant sees or moves another's rows: every function of the store that takes a tenant is called as a stranger."""
+
+import importlib
+import inspect
+import pkgutil
+from contextlib import suppress
+from types import FunctionType
+
+import pytest
+from sqlalchemy import select
+
+import store
+from store import idempotency, keys, networks
+from store.errors import NotFound
+from store.pages import Page
+from store.tables import metadata
+
+# How each is called with the owner's ids; what a stranger must then get: NotFound, or what is empty.
+READS = {
+    "store.datasets.get": lambda act, at: act(at["dataset"]),
+    "store.datasets.page": lambda act, at: act(),
+    "store.networks.get": lambda act, at: act(at["network"]),
+    "store.networks.page": lambda act, at: act(),
+    "store.runs.get": lambda act, at: act(at["run"]),
+    "store.runs.page": lambda act, at: act(dataset=at["dataset"]),
+    "store.members.page": lambda act, at: act(at["run"], sort="value"),
+    "store.members.first": lambda act, at: act(at["run"]),
+    "store.members.count": lambda act, at: act(at["run"]),
+    "store.metrics.page": lambda act, at: act(at["run"]),
+    "store.events.page": lambda act, at: act(at["run"]),
+}
+WRITES = {
+    "store.datasets.rename": lambda act, at: act(at["dataset"], "mine now"),
+    "store.datasets.delete": lambda act, at: act(at["dataset"]),
+    "store.networks.delete": lambda act, at: act(at["network"]),
+    "store.runs.insert": lambda act, at: act(
+        dataset=at["dataset"], spec={}, task="", rows={}, warnings=[], members=[{}]
+    ),
+    "store.runs.update": lambda act, at: act(at["run"], name="mine now"),
+    "store.runs.request": lambda act, at: act(at["run"], "cancel"),
+    "store.runs.delete": lambda act, at: act(at["run"]),
+}
+ELSEWHERE = {
+    "store.datasets.insert": "makes a row of one's own",
+    "store.networks.insert": "makes a row of one's own",
+    "store.keys.create": "makes a row of one's own",
+    "store.members.create": "called by runs.insert with the run it has made",
+    "store.chunks.write": "called by leases.record with the tenant that the fence answered",
+    "store.owned.owned": "the condition itself",
+    "store.idempotency.reserve": "test_idempotency.py",
+    "store.idempotency.complete": "below",
+    "store.idempotency.release": "below",
+    "store.workers.list_all": "test_workers.py",
+}
+
+
+@pytest.fixture
+def at(house, chunk):
+    """The owner's ids: of one of everything."""
+    claim = house.start()
+    house.record(claim, 1, chunks=[chunk("train", "loss", 1, [[1.0]])])
+    with house.database.write() as tx:
+        network = networks.insert(tx, house.tenant, name="n", layers=[])
+    return {"run": claim.run_id, "dataset": claim.dataset.id, "network": network.id}
+
+
+def call(name, tx, tenant, at):
+    module, function = name.rsplit(".", 1)
+    act = getattr(importlib.import_module(module), function)
+    return (READS | WRITES)[name](lambda *args, **kwargs: act(tx, tenant, *args, **kwargs), at)
+
+
+def test_every_function_that_takes_a_tenant_is_on_the_lists():
+    found = set()
+    for module in pkgutil.iter_modules(store.__path__, "store."):
+        for name, each in vars(importlib.import_module(module.name)).items():
+            public = isinstance(each, FunctionType) and each.__module__ == module.name and not name.startswith("_")
+            if public and "tenant" in inspect.signature(each).parameters:
+                found.add(f"{module.name}.{name}")
+    assert found == READS.keys() | WRITES.keys() | ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_stranger_reads_nothing(house, stranger, at, name):
+    with house.database.read() as tx:
+        assert _something(call(name, tx, house.tenant, at)), "there is something to be read"
+        with suppress(NotFound):
+            assert not _something(call(name, tx, stranger, at))
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_stranger_changes_nothing(house, stranger, at, name):
+    before = _everything(house)
+    with house.database.write() as tx, pytest.raises(NotFound):
+        call(name, tx, stranger, at)
+    assert _everything(house) == before
+
+
+def test_a_stranger_ends_no_request_of_another(house, stranger):
+    with house.database.write() as tx:
+        idempotency.reserve(tx, house.tenant, "key", "1" * 64, "me")
+        before = tx.execute(select(metadata.tables["idempotency_keys"])).all()
+        idempotency.release(tx, stranger, "key", "me")
+        with pytest.raises(idempotency.Conflict):
+            idempotency.complete(tx, stranger, "key", "me", status=200, headers={}, body=b"")
+        assert tx.execute(select(metadata.tables["idempotency_keys"])).all() == before
+
+
+def test_a_key_is_its_tenants(house, stranger):
+    with house.database.write() as tx:
+        key = keys.find(tx, keys.create(tx, stranger, ["read"]))
+    assert key is not None
+    assert key.tenant == stranger
+
+
+def test_every_row_that_belongs_to_somebody_says_to_whom():
+    nobodys = {"tenants", "workers", "worker_slots"}
+    assert {table.name for table in metadata.sorted_tables if "tenant_id" not in table.c} == nobodys
+    assert not any(table.c.tenant_id.nullable for table in metadata.sorted_tables if table.name not in nobodys)
+
+
+def test_all_that_comes_of_a_run_is_its_tenants(house, at):
+    with house.database.read() as tx:
+        for table in metadata.sorted_tables:
+            if "run_id" in table.c:
+                assert set(tx.execute(select(table.c.tenant_id)).scalars()) <= {house.tenant}, table.name
+
+
+def _something(found):
+    return bool(found.data) if isinstance(found, Page) else bool(found)
+
+
+def _everything(house):
+    with house.database.read() as tx:
+        return [tx.execute(select(table)).all() for table in metadata.sorted_tables]
