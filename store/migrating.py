@@ -8,6 +8,7 @@ python -m store.migrating revision "message"  writes a new migration from what s
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-import migrations
 from store.database import Database
 from store.tables import metadata
 
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _config(tx: Connection | None = None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("script_location", str(files("migrations")))
     config.attributes["connection"] = tx
     return config
 
