@@ -33,6 +33,16 @@ def test_a_failed_member_keeps_finite_weights_and_tells_nothing_more():
     assert not torch.tensor(told[0]).isfinite()
     assert torch.tensor(told[1:]).isnan().all()
     assert found.last.members[1].best is None
+    assert not found.state.tensors["weights"][1].any(), "it rests, and infinite numbers slow nobody down"
+
+
+def test_a_member_whose_last_step_was_its_undoing_fails_too():
+    """Its losses were finite, its weights are not: nothing could be predicted with them."""
+    train = examples("regression", 100, 4, 2)
+    found = run(specs(0.01, 1e39, epochs=1, batch_size=100), "regression", 2, train)
+    assert torch.tensor(found.told(1, "loss", "train")).isfinite().all()
+    assert [each.status for each in found.last.members] == ["succeeded", "failed"]
+    assert all(tensor[1].isfinite().all() for tensor in found.trained.stacked().values())
 
 
 def test_a_run_ends_when_all_its_members_have_failed():

@@ -67,6 +67,20 @@ def test_a_snapshot_can_be_taken_in_the_middle_of_an_epoch_with_its_sums(monkeyp
     assert state.tensors["loss_sum"].item() > 0
 
 
+def test_sums_are_the_same_however_steps_are_grouped(monkeypatch):
+    train = examples("multiclass", 1000, 4, 3)
+
+    def sums(pulse_length: float) -> dict[int, bytes]:
+        monkeypatch.setattr(fitting, "PULSE", pulse_length)
+        driver = fit(members(4, batch_size=5, epochs=1), target("multiclass", 3), train, None)
+        return {pulse.step: pulse.snapshot().tensors["loss_sum"].numpy().tobytes() for pulse in driver}
+
+    one_by_one, some_at_once = sums(0.0), sums(600.0)
+    assert len(one_by_one) == 200
+    assert 5 < len(some_at_once) < 100
+    assert some_at_once.items() <= one_by_one.items()
+
+
 def test_a_snapshot_stands_still_while_training_goes_on():
     train = examples("multiclass", 100, 4, 3)
     driver = fit(members(1), target("multiclass", 3), train, None)
