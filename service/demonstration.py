@@ -28,7 +28,7 @@ _ANSWER_SECONDS = 60
 _STOP_SECONDS = 60
 
 
-class Failed(Exception):  # noqa: N818 - named for what went wrong
+class Failed(Exception):
     """Why the demonstration ended early, in words for whoever typed the command."""
 
 

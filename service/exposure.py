@@ -11,7 +11,7 @@ from store.database import Database
 from store.settings import Settings
 
 
-class Exposed(Exception):  # noqa: N818 - named for what went wrong
+class Exposed(Exception):
     """Anyone on the network could call."""
 
     def __init__(self, host: str) -> None:

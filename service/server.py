@@ -12,6 +12,7 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from service import exposure
+from store.logs import write_logs
 from store.processes import die_with_parent
 from store.settings import Settings
 
@@ -22,6 +23,7 @@ _STOP_SECONDS = 4
 def serve(settings: Settings) -> None:
     """Answer HTTP until SIGTERM or SIGINT. Raises `exposure.Exposed`."""
     exposure.check(settings)
+    write_logs(settings.log_level)
     Server(
         "service.app:create_app",
         address=settings.host,
@@ -33,6 +35,7 @@ def serve(settings: Settings) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=_STOP_SECONDS,
         log_level=LogLevels.warning,
+        log_dictconfig={"loggers": {"_granian": {"propagate": True}}},  # into our log, not a format of its own
     ).serve(target_loader=partial(_load, settings, os.getpid()), wrap_loader=False)
 
 

@@ -32,7 +32,7 @@ _PORT_SECONDS = 3.0  # for the parts of a supervisor killed a moment ago to let 
 _EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where to ask, not where to listen)
 
 
-class CannotStart(Exception):  # noqa: N818 - named for what went wrong
+class CannotStart(Exception):
     """Why the service cannot start, in words for whoever typed the command."""
 
 

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -15,10 +14,10 @@ import structlog
 from celery import Celery, signals
 
 from store.ids import new_id
+from store.logs import write_logs
 from store.settings import Settings
 from workers.bells import QUEUE, TASK
 from workers.drain import Drain
-from workers.logs import write_logs
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +82,7 @@ def create_worker(settings: Settings) -> Any:
         signal.setitimer(signal.ITIMER_REAL, settings.drain_seconds)
 
     app.task(work, name=TASK)
-    signals.setup_logging.connect(partial(_log, settings), weak=False)
+    signals.setup_logging.connect(_logs_are_set_up, weak=False)
     signals.worker_process_init.connect(start_child, weak=False)
     signals.worker_process_shutdown.connect(end_child, weak=False)
     signals.worker_shutting_down.connect(shut_down, weak=False)
@@ -98,15 +97,17 @@ def create_worker(settings: Settings) -> Any:
     )
 
 
-def _log(settings: Settings, **_: Any) -> None:
-    write_logs(settings.log_level)
-    logging.getLogger("celery").setLevel(logging.WARNING)
+def _logs_are_set_up(**_: Any) -> None:
+    """Whoever listens to this signal keeps Celery from setting up logs of its own."""
 
 
 def main() -> None:
     settings = Settings.from_environment()
     if not settings.redis_url:
         sys.exit("a worker hears of new runs through a broker: set LEARND_REDIS_URL, or use `learnd up`")
+    write_logs(settings.log_level)
+    for library in ("celery", "kombu"):
+        logging.getLogger(library).setLevel(logging.WARNING)  # a line for every bell tells nobody anything
     worker = create_worker(settings)
     worker.start()
     sys.exit(worker.exitcode)

@@ -21,11 +21,11 @@ from store.blobs import Blobs
 from store.database import Database
 from store.errors import StoreError, Unavailable
 from store.expiry import BACKOFF_SECONDS, Lease
+from store.logs import write_logs
 from store.moments import now
 from store.settings import Settings
 from workers.app import create_app
 from workers.bells import QUEUE, TASK
-from workers.logs import write_logs
 
 log = structlog.get_logger(__name__)
 
