@@ -121,10 +121,3 @@ def _tell(tx: Connection, row: RowMapping) -> None:
     saved = select(func.max(checkpoints.c.epoch)).where(checkpoints.c.run_id == row["id"])
     epoch = tx.execute(saved).scalar() or 0
     events.append(tx, row["id"], "run.resumed", {"attempt": row["attempt"], "epoch": epoch})
-
-
-def waiting(tx: Connection) -> dict[str, int]:
-    """How many runs are due in each queue that has any: what the bells are to be rung for."""
-    due = (runs.c.status == "queued") & (runs.c.due_at <= now())
-    counted = tx.execute(select(runs.c.queue, func.count().label("runs")).where(due).group_by(runs.c.queue))
-    return {row.queue: row.runs for row in counted}

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -82,10 +82,17 @@ class Database:
         finally:
             self._lock.release()
 
-    @contextmanager
-    def _begun(self, options: dict[str, Any], until: float) -> Iterator[Connection]:
-        with _retried(lambda: _connect(self._engine, options), until) as tx:
-            yield tx
+    def _begun(self, options: dict[str, Any], until: float) -> Connection:
+        """A connection in a transaction: on SQLite tried again, with jitter, while others hold the lock."""
+        while True:
+            try:
+                return _connect(self._engine, options)
+            except DBAPIError as error:
+                wait = random.uniform(0.005, 0.05)  # noqa: S311 - jitter, no secret
+                # Elsewhere busy means away: whoever asks is better told at once than kept waiting with all the others.
+                if not (self._sqlite and isinstance(_meaning(error), Busy)) or time.monotonic() + wait > until:
+                    raise
+                time.sleep(wait)
 
 
 def upsert(tx: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -145,18 +152,6 @@ def _connect(engine: Engine, options: dict[str, Any]) -> Connection:
         tx.close()
         raise
     return tx
-
-
-def _retried(begin: Callable[[], Connection], until: float) -> Connection:
-    """What `begin` gives, tried again with jitter while the database is busy and there is time."""
-    while True:
-        try:
-            return begin()
-        except DBAPIError as error:
-            wait = random.uniform(0.005, 0.05)  # noqa: S311 - jitter, no secret
-            if not isinstance(_meaning(error), Busy) or time.monotonic() + wait > until:
-                raise
-            time.sleep(wait)
 
 
 @contextmanager

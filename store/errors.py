@@ -13,9 +13,6 @@ StoreError
 """
 
 
-# ruff: noqa: N818 - what is raised is named for what is so; "Error" would say it again
-
-
 class StoreError(Exception):
     """Anything the store refuses."""
 

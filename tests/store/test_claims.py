@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, select, update
 
-from store import claims, datasets, events, expiry, finishing, leases
+from store import datasets, events, expiry, finishing, leases
 from store.errors import Fenced
 from store.ids import new_id
 from store.moments import now
@@ -102,16 +102,6 @@ def test_a_run_whose_dataset_is_gone_fails_and_the_next_is_claimed(house):
     with house.database.read() as tx:
         assert events.page(tx, house.tenant, lost.id).data[-1].type == "run.failed"
         assert [lease.run_id for lease in expiry.leases(tx)] == [good.id]
-
-
-def test_waiting_counts_what_is_due_by_queue(house):
-    dataset = house.add_dataset().id
-    for queue in ("cpu", "gpu", "cpu", "cpu"):
-        house.add_run(dataset, queue=queue)
-    house.add_run(dataset, queue="gpu", not_before=now() + timedelta(hours=1))
-    house.claim()
-    with house.database.read() as tx:
-        assert claims.waiting(tx) == {"cpu": 2, "gpu": 1}
 
 
 def test_of_a_thousand_runs_four_processes_claim_each_once(house):
