@@ -75,7 +75,8 @@ class Resource(Blueprint):  # type: ignore[misc]  # the library carries no types
     # The library's decorators carry no types; these say that a view keeps its own.
 
     def arguments(self, schema: type[Schema], **options: Any) -> Callable[[View], View]:
-        return cast("Callable[[View], View]", super().arguments(schema, **options))
+        # One instance for all requests: making one costs more than reading most bodies.
+        return cast("Callable[[View], View]", super().arguments(schema(), **options))
 
     def response(self, status: int, schema: Any = None, **options: Any) -> Callable[[View], View]:
         return cast("Callable[[View], View]", super().response(status, schema, **options))

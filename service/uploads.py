@@ -28,6 +28,7 @@ FORMATS: Mapping[str, Format] = {
     "application/x-ndjson": "ndjson",
 }
 _ENDINGS: Mapping[str, Format] = {".csv": "csv", ".parquet": "parquet", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+_DATASET = DatasetOut()
 _FORM = "multipart/form-data"
 _FORM_EXTRA_BYTES = 1 << 20  # boundaries, headers and the name around the file
 _LEASE_SECONDS = 900.0  # reading a gigabyte takes minutes, and the key is this request's all that time
@@ -90,7 +91,7 @@ def _store(received: Received, name: str, format: Format, options: ImportOptions
                 blob=key,
             )
             location = {"Location": f"/v1/datasets/{dataset.id}"}
-            response = idempotency.answer(tx, DatasetOut().dump(dataset), 201, location)
+            response = idempotency.answer(tx, _DATASET.dump(dataset), 201, location)
         if not blobs.exists(key):  # an equal table's last dataset was deleted between our two steps
             blobs.put(table)
         return response

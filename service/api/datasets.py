@@ -18,6 +18,9 @@ from store.tabular import read_rows
 resource = Resource("datasets", __name__, url_prefix="/v1/datasets", description="Immutable tables of examples")
 
 
+_DATASET = DatasetOut()
+
+
 @resource.route("")
 class Datasets(MethodView):
     @resource.arguments(DatasetQuery, location="query")
@@ -44,7 +47,7 @@ class Dataset(MethodView):
     def get(self, id: str) -> Response:
         """A dataset with its columns"""
         with parts().database.read() as tx:
-            return answers.tagged(DatasetOut().dump(datasets.get(tx, tenant(), id)))
+            return answers.tagged(_DATASET.dump(datasets.get(tx, tenant(), id)))
 
     @resource.arguments(DatasetChange)
     @resource.response(200, DatasetOut)

@@ -17,6 +17,9 @@ from store import networks
 resource = Resource("networks", __name__, url_prefix="/v1/networks", description="Hidden layers under a name")
 
 
+_NETWORK = NetworkOut()
+
+
 @resource.route("")
 class Networks(MethodView):
     @idempotency.once
@@ -30,7 +33,7 @@ class Networks(MethodView):
         with parts().database.write() as tx:
             network = networks.insert(tx, tenant(), name=asked.get("name"), layers=asked["layers"])
             location = {"Location": f"/v1/networks/{network.id}"}
-            return idempotency.answer(tx, NetworkOut().dump(network), 201, location)
+            return idempotency.answer(tx, _NETWORK.dump(network), 201, location)
 
     @resource.arguments(PageQuery, location="query")
     @resource.response(200, NetworkPage)

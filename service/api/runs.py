@@ -26,6 +26,8 @@ from store.states import FINAL
 resource = Resource("runs", __name__, url_prefix="/v1/runs", description="Trainings")
 
 MEMBERS_SHOWN = 100
+
+_RUN, _DRY_RUN = RunOut(), DryRunOut()
 _EXAMPLE = {
     "dataset": "ds_06f3kq1v8nzc2w5t9xay7bm4dh",
     "target": "species",
@@ -48,7 +50,7 @@ class Runs(MethodView):
         """Train: checked against the dataset at once, queued, and answered before it begins"""
         resolved = _resolve(asked)
         if query["dry_run"]:
-            return answers.plain(DryRunOut().dump(_would_be(resolved)))
+            return answers.plain(_DRY_RUN.dump(_would_be(resolved)))
         spec = resolved.spec
         with parts().database.write() as tx:
             try:
@@ -160,7 +162,7 @@ def shown(tx: Connection, run: Run) -> dict[str, Any]:
 
 def _dumped(tx: Connection, run: Run, shown_members: Sequence[members.Member]) -> dict[str, Any]:
     position = runs.queue_position(tx, run)
-    found: dict[str, Any] = RunOut().dump({**vars(run), "queue_position": position, "members": shown_members})
+    found: dict[str, Any] = _RUN.dump({**vars(run), "queue_position": position, "members": shown_members})
     return found
 
 
