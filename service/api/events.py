@@ -23,7 +23,7 @@ class Events(MethodView):
     @resource.response(200, EventPage)
     def get(self, query: dict[str, Any], id: str) -> Any:
         """The events, oldest first"""
-        if request.accept_mimetypes.best_match([_STREAM, "application/json"], default="application/json") == _STREAM:
+        if request.accept_mimetypes.best_match(["application/json", _STREAM]) == _STREAM:
             raise NotAcceptable("The live stream is not supported yet; application/json is: ask again with `after`.")
         with parts().database.read() as tx:
             runs.get(tx, tenant(), id)
