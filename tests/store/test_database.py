@@ -161,7 +161,8 @@ with database.write() as tx:
 child = os.fork()
 if child == 0:
     with database.write() as tx:
-        tenants.create(tx, "child on a connection of its own" if tx.connection.dbapi_connection is not mine else "child")
+        own = tx.connection.dbapi_connection is not mine
+        tenants.create(tx, "child on a connection of its own" if own else "child")
     database.close()
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
