@@ -22,6 +22,7 @@ from sqlalchemy import Connection, text
 from store.database import Database
 from store.tables import metadata
 
+FOLDER = files("migrations")  # by its name, not by an import: the migrations themselves import store/
 _LOCK = 0x6C6561726E64  # "learnd": the advisory lock under which one process at a time migrates
 
 
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _config(tx: Connection | None = None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(files("migrations")))
+    config.set_main_option("script_location", str(FOLDER))
     config.attributes["connection"] = tx
     return config
 

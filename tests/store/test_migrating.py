@@ -1,12 +1,10 @@
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, inspect
 
-import migrations
 from store import migrating, tenants
 from store.database import Database
 from store.migrating import at_head, drift, main, upgrade
@@ -83,8 +81,8 @@ def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url, monkeypatch):
 
 def test_a_new_migration_is_written_from_the_change_of_the_tables(tmp_path, monkeypatch):
     folder = tmp_path / "migrations"
-    shutil.copytree(Path(migrations.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(migrations, "__file__", str(folder / "__init__.py"))
+    shutil.copytree(str(migrating.FOLDER), folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(migrating, "FOLDER", folder)
     Table("more", migrating.metadata, Column("id", Integer, primary_key=True))
     try:
         assert main(["revision", "More tables"]) == 0
