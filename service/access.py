@@ -41,7 +41,7 @@ def prepare(settings: Settings, database: Database) -> None:
                 raise OpenToTheNetwork(settings.host)
 
 
-class OpenToTheNetwork(Exception):  # noqa: N818 (named for what went wrong)
+class OpenToTheNetwork(Exception):
     def __init__(self, host: str) -> None:
         super().__init__(
             f"Refusing to listen on {host} without an API key: set LEARND_BOOTSTRAP_KEY, or listen on 127.0.0.1."

@@ -18,6 +18,7 @@ from service.api import (
     workers,
 )
 from service.bell import Bell
+from service.logs import write_logs
 from service.openapi import Interface
 from service.served import ServedModels
 from service.targets import TargetColumns
@@ -30,6 +31,7 @@ RESOURCES = (datasets, networks, runs, members, metrics, events, weights, predic
 
 def create_app(settings: Settings) -> Flask:
     """The WSGI application, on a database whose tables are there. Raises OpenToTheNetwork, as `access.prepare` does."""
+    write_logs(settings.log_level)
     # The server has threads enough; torch's own would only fight them, and the training beside them, for the cores.
     torch.set_num_threads(1)
     database = Database(settings.database)

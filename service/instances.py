@@ -63,8 +63,9 @@ def _column(feature: Input, values: list[Any], errors: Errors) -> Column:
         case "numeric":
             return _numbers(feature["name"], values, errors)
         case "boolean":
-            _check(feature["name"], values, (bool,), "true, false or null", errors)
-            return CategoricalColumn(torch.tensor([-1 if it is None else int(it) for it in values]), (False, True))
+            fine = _check(feature["name"], values, (bool,), "true, false or null", errors)
+            codes = [-1 if value is None else int(value) for value in values] if fine else []
+            return CategoricalColumn(torch.tensor(codes, dtype=torch.int64), (False, True))
         case _:
             return _categories(feature, values, errors)
 
@@ -97,7 +98,7 @@ def _categories(feature: Input, values: list[Any], errors: Errors) -> Categorica
         return CategoricalColumn(torch.empty(0, dtype=torch.int64), ())
     places: dict[Any, int] = {}
     codes = [-1 if value is None else places.setdefault(value, len(places)) for value in values]
-    return CategoricalColumn(torch.tensor(codes), tuple(places))
+    return CategoricalColumn(torch.tensor(codes, dtype=torch.int64), tuple(places))
 
 
 def _check(name: str, values: list[Any], kinds: tuple[type, ...], allowed: str, errors: Errors) -> bool:

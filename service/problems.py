@@ -1,4 +1,3 @@
-# ruff: noqa: N818  (an error is named for what went wrong)
 """Every error of the API, as RFC 9457 problem details; the one place where errors become HTTP.
 
     Problem                 what a caller may be told: status, detail, members
