@@ -23,7 +23,7 @@ class BrokenWeights(StoreError):
 def pack(tensors: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> bytes:
     """One safetensors file; equal arguments give equal bytes. Raises ValueError for what JSON cannot say (NaN)."""
     text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     return safetensors.numpy.save(arrays, metadata={HEADER_KEY: text})
 
 

@@ -26,9 +26,13 @@ _BEYOND_DOUBLE = re.compile(r"\D*\d{16,}\D*")  # a whole number that a double wo
 
 @dataclass(frozen=True)
 class Dialect:
-    """`cells` are the header's, or without a header as many None; `numbers` marks columns that look like numbers."""
+    """`cells` are those of the first record; `numbers` marks the columns that look like numbers.
+
+    `spaced`: written `"a", "b"`, where the space is no part of the value, and the quote is no part of it either.
+    """
 
     delimiter: str
+    spaced: bool
     header: bool
     cells: tuple[str, ...]
     numbers: tuple[bool, ...]
@@ -43,7 +47,8 @@ def find_dialect(path: Path, options: ImportOptions) -> Dialect:
     """Reads the first 2 MiB at most. Raises UnreadableTable for what is no text, or holds nothing."""
     head = _head(path)
     delimiter = options.delimiter or _delimiter(head)
-    records = _records(head, delimiter)
+    spaced = f'{delimiter} "' in head
+    records = _records(head, delimiter, spaced)
     first = next(records, None)
     if first is None:
         raise UnreadableTable("the file is empty: there is no column in it")
@@ -52,7 +57,7 @@ def find_dialect(path: Path, options: ImportOptions) -> Dialect:
     header = _looks_like_header(first, rest, missing) if options.header is None else options.header
     below = rest if header else [first, *rest]
     numbers = tuple(_all_numbers(_column(below, place), missing) for place in range(len(first)))
-    return Dialect(delimiter, header, tuple(first), numbers, starts_blank=head[:1] in ("\n", "\r"))
+    return Dialect(delimiter, spaced, header, tuple(first), numbers, starts_blank=head[:1] in ("\n", "\r"))
 
 
 def _head(path: Path) -> str:
@@ -79,10 +84,11 @@ def not_utf8(line: int) -> UnreadableTable:
     return UnreadableTable(f"line {line} is not UTF-8", line=line)
 
 
-def _records(head: str, delimiter: str) -> Iterator[list[str]]:
+def _records(head: str, delimiter: str, spaced: bool) -> Iterator[list[str]]:
     """The records of the head, up to where it is cut or broken. The strict reading comes later."""
     try:
-        for record in csv.reader(io.StringIO(head, newline=""), delimiter=delimiter, strict=True):
+        text = io.StringIO(head, newline="")
+        for record in csv.reader(text, delimiter=delimiter, skipinitialspace=spaced, strict=True):
             if record:
                 yield record
     except csv.Error:
@@ -93,7 +99,7 @@ def _delimiter(head: str) -> str:
     """The candidate under which most of the first records are as wide as the first one, the wider on a tie."""
 
     def agreement(delimiter: str) -> tuple[int, int]:
-        widths = [len(record) for record in islice(_records(head, delimiter), 50)]
+        widths = [len(record) for record in islice(_records(head, delimiter, f'{delimiter} "' in head), 50)]
         if not widths or widths[0] == 1:
             return (0, 0)
         return (widths.count(widths[0]), widths[0])

@@ -20,12 +20,13 @@ from store.tabular.naming import settle_names
 class _Form:
     delimiter: str
     header: bool
+    line_end: str  # as DuckDB spells it
     missing: tuple[str, ...]
 
 
 _TRIES = 5
 _CONVERTED = re.compile(r'converting column "c(\d+)"')
-_REWRITTEN = _Form(delimiter=",", header=False, missing=("",))
+_REWRITTEN = _Form(delimiter=",", header=True, line_end=r"\n", missing=("",))
 
 
 def load(
@@ -44,7 +45,7 @@ def load(
         for name, number in zip(names, dialect.numbers, strict=True)
     ]
     plain = seen.plain and not awkward
-    as_it_stands = _Form(dialect.delimiter, dialect.header, tuple(sorted(seen.missing)))
+    as_it_stands = _Form(dialect.delimiter, dialect.header, seen.line_end, tuple(sorted(seen.missing)))
     if not (plain and _read(connection, path, as_it_stands, types)):
         # Either finds what is wrong and says so, or finds nothing and leaves a file that DuckDB reads as it stands.
         rewrite(path, dialect, missing, rewritten)
@@ -78,7 +79,8 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path, form: _Form, types:
             connection.execute(
                 f"CREATE OR REPLACE TABLE raw AS SELECT * FROM read_csv({sandbox.text(path)}, auto_detect=false,"
                 f" header={form.header}, delim={sandbox.text(form.delimiter)}, quote='\"', escape='\"',"
-                f" encoding='utf-8', nullstr={sandbox.texts(form.missing)}, columns={{{columns}}})"
+                f" new_line='{form.line_end}', encoding='utf-8', nullstr={sandbox.texts(form.missing)},"
+                f" columns={{{columns}}})"
             )
         except duckdb.ConversionException as error:
             named = _CONVERTED.search(str(error))

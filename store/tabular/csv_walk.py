@@ -26,6 +26,7 @@ class Survey:
     """
 
     plain: bool
+    line_end: str
     grouped: bool
     missing: frozenset[str]
 
@@ -33,11 +34,13 @@ class Survey:
 def survey(path: Path, dialect: Dialect, missing: Iterable[str]) -> Survey:
     """One pass over the bytes at a gigabyte a second. Raises UnreadableTable for zero bytes and lines over 1 MiB.
 
-    DuckDB takes `1,2,` for a row of two, and stumbles over mixed line ends; a file with either is not plain.
+    DuckDB takes `1,2,` for a row of two, `"x" ,` for a value, and stumbles over mixed line ends; a file with any of
+    them is not plain.
     """
     delimiter = dialect.delimiter.encode()
+    loose_quote = re.compile(rb'(?:^|[\r\n%b]) +"|" +(?:$|[\r\n%b])' % (re.escape(delimiter), re.escape(delimiter)))
     feeds = returns = pairs = lines = 0
-    hanging = grouped = False
+    hanging = loose = grouped = False
     markers = {marker: marker.encode() for marker in missing}
     found = {""}
     longest = max(map(len, markers.values()), default=0)
@@ -55,23 +58,24 @@ def survey(path: Path, dialect: Dialect, missing: Iterable[str]) -> Survey:
             joined = carried + chunk  # what is looked for may straddle two chunks
             pairs += chunk.count(b"\r\n") + (carried.endswith(b"\r") and chunk.startswith(b"\n"))
             hanging = hanging or delimiter + b"\n" in joined or delimiter + b"\r" in joined
+            loose = loose or (b'"' in chunk and loose_quote.search(joined) is not None)
             grouped = grouped or (b"_" in chunk and _GROUPED_DIGITS.search(joined) is not None)
             for marker, content in markers.items():
                 # One byte is looked for ten times faster than two, and in a file of numbers tells enough.
                 if marker not in found and content[:1] in joined and content in joined:
                     found.add(marker)
-            carried = joined[-max(2, longest) :]
+            carried = joined[-max(8, longest) :]
     hanging = hanging or carried.endswith(delimiter)
     mixed = returns > 0 and not (pairs == feeds == returns)
-    plain = not (mixed or hanging or dialect.width == 1 or dialect.starts_blank)
-    return Survey(plain, grouped, frozenset(found))
+    plain = not (mixed or hanging or loose or dialect.width == 1 or dialect.starts_blank)
+    return Survey(plain, r"\r\n" if returns else r"\n", grouped, frozenset(found))
 
 
 def walk(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
     """Each data record with the line it begins on. Raises UnreadableTable at the first that is broken or ragged."""
     line = 1
     with path.open(encoding="utf-8-sig", newline="") as file:
-        records = csv.reader(file, delimiter=dialect.delimiter, strict=True)
+        records = csv.reader(file, delimiter=dialect.delimiter, skipinitialspace=dialect.spaced, strict=True)
         header_to_come = dialect.header
         try:
             for record in records:
@@ -89,9 +93,14 @@ def walk(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
 
 
 def rewrite(path: Path, dialect: Dialect, missing: set[str], out: Path) -> None:
-    """The data records alone, with empty cells for missing ones, comma, LF, quotes where needed."""
+    """Any file in one form: our names for a header, empty cells for missing ones, comma, LF, quotes around all.
+
+    Without a header a first cell that begins with a byte order mark would lose it; left to choose, the writer would not
+    quote a lone carriage return.
+    """
     with out.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerow([f"c{place}" for place in range(dialect.width)])
         for _, record in walk(path, dialect):
             writer.writerow(["" if cell in missing else cell for cell in record])
 

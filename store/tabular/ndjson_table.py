@@ -29,7 +29,8 @@ def load(
     kinds, large = _survey(path, missing, max_columns)
     names, warnings = settle_names(list(kinds))
     with rewritten.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerow([f"c{place}" for place in range(len(kinds))])
         for _, record in _records(path):
             writer.writerow([_cell(record.get(key), missing) for key in kinds])
     columns = ", ".join(
@@ -37,8 +38,8 @@ def load(
         for place, (name, (key, kind)) in enumerate(zip(names, kinds.items(), strict=True))
     )
     connection.execute(
-        f"CREATE TABLE raw AS SELECT * FROM read_csv({sandbox.text(rewritten)}, auto_detect=false, header=false,"
-        f" delim=',', quote='\"', escape='\"', nullstr='', columns={{{columns}}})"
+        f"CREATE TABLE raw AS SELECT * FROM read_csv({sandbox.text(rewritten)}, auto_detect=false, header=true,"
+        f" delim=',', quote='\"', escape='\"', nullstr='', new_line='\\n', columns={{{columns}}})"
     )
     return RawTable(names, tuple(kinds.values()), lambda row: _line_of(path, row), warnings)
 

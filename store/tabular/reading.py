@@ -96,4 +96,6 @@ def _stored(column: Described, values: NDArray[Any], categories: tuple[str, ...]
     if column["type"] in ("numeric", "datetime"):
         filled = np.ma.filled(values, np.nan) if isinstance(values, np.ma.MaskedArray) else values
         return StoredColumn(column["type"], filled, integral=column["integral"])
-    return StoredColumn(column["type"], np.asarray(values, dtype=np.int32), categories or (False, True))
+    return StoredColumn(
+        column["type"], np.asarray(values, dtype=np.int32), (False, True) if categories is None else categories
+    )

@@ -69,6 +69,7 @@ def _configuration(memory_bytes: int, spill: Path | None) -> dict[str, str | boo
         "threads": _THREADS,
         "memory_limit": f"{memory_bytes // 1024}KiB",
         "temp_directory": str(spill) if spill else "",
+        "enable_external_file_cache": False,  # it tells a file written anew by its time alone
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
     }
