@@ -17,7 +17,7 @@ from learning.losses import Loss
 from learning.randomness import key, permutations
 
 LONGEST_BLOCK = 512  # also the longest sum of a matrix product, see `network.CONTRACTION`
-GATHERED_NUMBERS = 1 << 20  # inputs gathered at a time: about what a processor's second cache holds
+GATHERED_NUMBERS = 1 << 18  # inputs gathered at a time: about what a processor's second cache holds
 
 
 @dataclass(frozen=True)
@@ -76,23 +76,40 @@ class Gathered:
     step_rows: Tensor  # [blocks, 1] float64
 
 
+@dataclass(frozen=True)
+class PaddedExamples:
+    """All rows as they are gathered: inputs [N + 1, padded F] and targets [N + 1, ...]; the last is the padding row."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    @classmethod
+    def of(cls, examples: Examples) -> "PaddedExamples":
+        rows, width = examples.inputs.shape
+        inputs = examples.inputs.new_zeros(rows + 1, padded(width))
+        inputs[:-1, :width] = examples.inputs
+        return cls(inputs, torch.cat([examples.targets, examples.targets.new_zeros(1, *examples.targets.shape[1:])]))
+
+
 class Batches:
     """The train split as its members see it, epoch by epoch. Members of one seed share order and rows."""
 
-    def __init__(self, examples: Examples, plan: Plan, seeds: Sequence[int], loss: Loss, units: int) -> None:
+    def __init__(self, examples: PaddedExamples, plan: Plan, seeds: Sequence[int], loss: Loss, units: int) -> None:
         self.plan = plan
         self.loss = loss
+        self.members = len(seeds)
         self.units = units
         device = examples.inputs.device
-        width = examples.inputs.shape[1]
-        self.inputs = examples.inputs.new_zeros(plan.rows + 1, padded(width))  # the last row is the padding row
-        self.inputs[:-1, :width] = examples.inputs
-        self.targets = torch.cat([examples.targets, examples.targets.new_zeros(1, *examples.targets.shape[1:])])
-        # A full batch needs no order: its rows stand as they are, for all members alike.
-        self.seeds = [0] if plan.full else sorted(set(seeds))
-        place = {seed: index for index, seed in enumerate(self.seeds)}
-        self.of_member = None if len(self.seeds) == 1 else torch.tensor([place[seed] for seed in seeds], device=device)
-        self.order = torch.arange(plan.rows + 1, device=device).unsqueeze(0)
+        self.inputs, self.targets = examples.inputs, examples.targets
+        if plan.full:  # it needs no order: its rows stand as they are, for all members alike
+            seeds = [0] * len(seeds)
+        self.seeds = list(dict.fromkeys(seeds))
+        self.shared = len(self.seeds) == 1
+        self.of_member: Tensor | None = None
+        if 1 < len(self.seeds) < len(seeds):
+            place = {seed: index for index, seed in enumerate(self.seeds)}
+            self.of_member = torch.tensor([place[seed] for seed in seeds], device=device)
+        self.order = torch.arange(plan.rows + 1, dtype=torch.int32, device=device).unsqueeze(0)
         self.epoch = 0
         self.within = torch.arange(plan.block_rows, device=device)
 
@@ -106,7 +123,7 @@ class Batches:
 
     def gather(self, first: int, last: int) -> Iterator[Gathered]:
         """The blocks of steps `first` … `last - 1`, some at a time."""
-        orders = 1 if self.of_member is None else len(self.of_member)
+        orders = 1 if self.shared else self.members
         width = max(self.inputs.shape[1], padded(self.units))
         room = max(1, GATHERED_NUMBERS // (orders * self.plan.block_rows * width))
         wanted = [(step, start) for step in range(first, last) for start in self.plan.starts(step)]

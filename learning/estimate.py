@@ -14,9 +14,10 @@ from learning.specs import members_of
 TILE = 16  # layout
 BLOCK_ROWS = 64  # network
 ENCODED_ROWS = 65_536  # preprocessing.BLOCK
-GATHERED_NUMBERS = 1 << 20  # batches
+GATHERED_NUMBERS = 1 << 18  # batches
 LONGEST_BLOCK = 512  # batches
-EVALUATED_NUMBERS = 1 << 22  # population.Evaluation.NUMBERS
+EVALUATED_NUMBERS = 1 << 22  # evaluation.HELD_NUMBERS
+HASHED_AT_ONCE = 1 << 17  # randomness
 MOST_MEMBERS = 128  # schedule
 CALLS, OPERATIONS, UPDATE = 60.0, 60_000.0, 0.0012  # schedule
 PULSE = 25_000.0  # fitting
@@ -64,10 +65,10 @@ def memory_parts(spec: Mapping[str, Any], rows: int, inputs: int, outputs: int, 
         "split": 64 * rows,
         "encoding": FLOAT * rows * inputs + DOUBLE * rows * targets,
         "scaling": 6 * DOUBLE * min(rows, ENCODED_ROWS) * inputs,
-        # Every chunk has the train and validation rows padded, and the targets.
-        "rows": chunks * (FLOAT * (rows + BLOCK_ROWS) * wide + DOUBLE * (rows + 1) * targets),
-        # An epoch's order for each seed, and the hashes that it is sorted by.
-        "orders": chunks * orders * (rows + 1) * 5 * DOUBLE,
+        # The train and validation rows padded, and the targets; all chunks share them.
+        "rows": FLOAT * (rows + BLOCK_ROWS) * wide + DOUBLE * (rows + 1) * targets,
+        # An epoch's order for each seed and its copy, and the hashes that some are sorted by.
+        "orders": FLOAT * (2 * chunks * orders * (rows + 1) + 6 * at_work * (rows + HASHED_AT_ONCE)),
         # The gathered inputs and where they lie; outputs up to the next pulse, and the losses made of them.
         "batches": at_work * FLOAT * (3 * gathered + 5 * held * chunk * block * out),
         # As they are, as kept, their gradient in parts and as one, the moments, the optimizer's room, and comparisons.

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from learning.batches import Plan
+from learning.batches import PaddedExamples, Plan
+from learning.evaluation import BlockedExamples, Values
 from learning.examples import Examples
 from learning.initialization import initial_weights
 from learning.layout import Layout
-from learning.population import Population, Progress, Values
+from learning.population import Population, Progress
 from learning.schedule import Share, shares_of, step_cost, validation_cost
 from learning.specs import MemberSpec
 from learning.targets import Target
@@ -149,14 +150,16 @@ class _Run:
             device = train.inputs.device
             self.progress = Progress.of({name: t.to(device, copy=True) for name, t in state.tensors.items()})
         self.shares: list[Share] = shares_of(len(specs), self.layout, self.plan.block_rows, threads)
+        padded, blocked = PaddedExamples.of(train), BlockedExamples.of(validation) if validation else None
         self.populations = [
             Population(
                 specs[share.first : share.last],
                 self.layout,
                 self.progress.members(share.first, share.last),
                 target=target,
-                train=train,
-                validation=validation,
+                plan=self.plan,
+                train=padded,
+                validation=blocked,
                 threads=share.threads,
             )
             for share in self.shares
@@ -198,10 +201,8 @@ class _Run:
         for first in range(self.step, self.plan.steps, stride):
             last = min(first + stride, self.plan.steps)
             yield cost * (last - first), self._each("train", self.epoch + 1, first, last), last
-        evaluations = [population.evaluation for population in self.populations if population.evaluation is not None]
-        for piece in range(max((len(evaluation.pieces) for evaluation in evaluations), default=0)):
-            work = [partial(each.run, piece) for each in evaluations if piece < len(each.pieces)]
-            yield waves * validation_cost(self.layout, members), work, self.plan.steps
+        for piece in range(max(population.pieces for population in self.populations)):
+            yield waves * validation_cost(self.layout, members), self._each("evaluate", piece), self.plan.steps
 
     def _each(self, name: str, *arguments: int) -> list[Callable[[], None]]:
         return [partial(getattr(population, name), *arguments) for population in self.populations]

@@ -56,7 +56,9 @@ class Adam:
     moments: ClassVar[tuple[str, ...]] = ("mean", "square")
 
     def __init__(self, specs: Sequence[OptimizerSpec], moments: Mapping[str, Tensor], like: Tensor) -> None:
-        self.specs = specs
+        self.betas = sorted({spec.betas for spec in specs})
+        self.of_member = [self.betas.index(spec.betas) for spec in specs]
+        self.rates = torch.tensor([spec.learning_rate for spec in specs], dtype=torch.float64)
         self.mean, self.square = moments["mean"], moments["square"]
         self.room = torch.empty_like(like)
         self.trace = torch.full((1, 1), TRACE, dtype=like.dtype, device=like.device)
@@ -66,14 +68,11 @@ class Adam:
         self.floors: Sequence[Tensor] = ()
 
     def plan(self, first: int, count: int) -> None:
-        corrections = {
-            betas: [_corrections(betas, step) for step in range(first, first + count)]
-            for betas in {spec.betas for spec in self.specs}
-        }
-        # [count, K, 2]; float64 until the last moment, so that no member's number depends on another's
-        table = torch.tensor([corrections[spec.betas] for spec in self.specs], dtype=torch.float64).transpose(0, 1)
-        rates = torch.tensor([spec.learning_rate for spec in self.specs], dtype=torch.float64)
-        self.sizes = (table[:, :, 0] * rates).to(self.room).unsqueeze(2).unbind()
+        steps = range(first, first + count)
+        # [count, βs, 2] in Python's own arithmetic, then [count, K, 2], float64 until the last moment
+        corrections = [[_corrections(betas, step) for betas in self.betas] for step in steps]
+        table = torch.tensor(corrections, dtype=torch.float64)[:, self.of_member]
+        self.sizes = (table[:, :, 0] * self.rates).to(self.room).unsqueeze(2).unbind()
         self.floors = (table[:, :, 1] * EPSILON).to(self.room).unsqueeze(2).unbind()
 
     def step(self, weights: Tensor, gradient: Tensor, planned: int, /) -> None:

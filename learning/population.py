@@ -9,19 +9,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from learning.batches import Batches, Gathered, Plan
-from learning.examples import Examples
+from learning.batches import Batches, Gathered, PaddedExamples, Plan
+from learning.evaluation import BlockedExamples, Evaluation, Values
 from learning.layout import Layout
-from learning.losses import LOSSES, OutputMask, example_losses
-from learning.metrics import per_epoch
-from learning.network import BLOCK_ROWS, Gradient, Network, in_blocks
+from learning.losses import LOSSES, OutputMask
+from learning.network import Gradient, Network
 from learning.optimizers import MOMENTS, OPTIMIZERS, Optimizer
 from learning.specs import MemberSpec
-from learning.sums import halving_mean, halving_sum
+from learning.sums import halving_sum
 from learning.targets import Target
 from learning.threads import torch_threads
-
-Values = dict[tuple[str, str], Tensor]  # (split, name) → [K] float32
 
 
 @dataclass(frozen=True)
@@ -76,25 +73,25 @@ class Population:
         progress: Progress,
         *,
         target: Target,
-        train: Examples,
-        validation: Examples | None,
+        plan: Plan,
+        train: PaddedExamples,
+        validation: BlockedExamples | None,
         threads: int,
     ) -> None:
         first = specs[0]
         self.specs = specs
         self.layout = layout
         self.progress = progress
-        self.target = target
         self.threads = threads
-        self.loss_name = first.loss
         self.loss = LOSSES[first.loss]
-        plan = Plan.of(train.rows, first.batch_size)
         self.batches = Batches(train, plan, [spec.seed for spec in specs], self.loss, layout.outputs)
         self.network = Network(layout, progress.weights, plan.block_rows)
         self.gradient = Gradient(self.network, torch.empty_like(progress.weights))
         self.mask = OutputMask(layout.outputs, progress.weights)
         self.optimizer = self._optimizer()
-        self.evaluation = None if validation is None else Evaluation(self, validation)
+        self.evaluation = (
+            None if validation is None else Evaluation(layout, progress.weights, target, first.loss, validation)
+        )
 
     def _optimizer(self) -> Optimizer:
         """With a learning rate of zero for members that failed: their weights are zero and stay it."""
@@ -132,6 +129,15 @@ class Population:
         # One after the other, so that the sum is the same wherever the run was interrupted.
         self.progress.loss_sum.copy_(torch.cat([self.progress.loss_sum.unsqueeze(0), sums]).cumsum(0)[-1])
 
+    def evaluate(self, piece: int) -> None:
+        if self.evaluation is not None and piece < len(self.evaluation.pieces):
+            with torch_threads(self.threads), torch.inference_mode():
+                self.evaluation.run(piece)
+
+    @property
+    def pieces(self) -> int:
+        return 0 if self.evaluation is None else len(self.evaluation.pieces)
+
     def close(self, epoch: int) -> Values:
         """End an epoch: its values, the weights kept if they are the best, members that failed laid to rest."""
         with torch_threads(self.threads), torch.inference_mode():
@@ -157,56 +163,3 @@ class Population:
         for tensor in (self.progress.weights, *self.progress.moments.values()):
             tensor.masked_fill_(failed.unsqueeze(1), 0.0)
         self.optimizer = self._optimizer()
-
-
-class Evaluation:
-    """Loss and metrics of the validation split, in pieces short enough that a driver can act between two of them.
-
-    A piece is some blocks of 64 rows for some members; nothing of it need be remembered when a run is interrupted.
-    """
-
-    NUMBERS = 1 << 22  # of outputs held at a time
-    BLOCKS = 16
-
-    def __init__(self, population: Population, examples: Examples) -> None:
-        self.population = population
-        self.targets = examples.targets
-        self.inputs = in_blocks(examples.inputs)
-        self.rows = examples.rows
-        blocks, width = len(self.inputs), population.layout.layers[-1].padded_units
-        members = len(population.specs)
-        size = max(1, self.NUMBERS // (blocks * BLOCK_ROWS * width))
-        self.groups = [(first, min(first + size, members)) for first in range(0, members, size)]
-        self.pieces = [
-            (first, last, block, min(block + self.BLOCKS, blocks))
-            for first, last in self.groups
-            for block in range(0, blocks, self.BLOCKS)
-        ]
-        self.outputs = self.inputs.new_empty(0)
-        self.network: Network | None = None
-        self.found: list[Values] = []
-
-    def run(self, piece: int) -> None:
-        first, last, start, end = self.pieces[piece]
-        population = self.population
-        with torch_threads(population.threads), torch.inference_mode():
-            if piece == 0:
-                self.found = []
-            if start == 0:
-                layout, weights = population.layout, population.progress.weights[first:last]
-                self.network = Network(layout, weights, BLOCK_ROWS)
-                self.outputs = weights.new_empty(len(self.inputs), *self.network.outputs[-1].shape)
-            assert self.network is not None
-            for block in range(start, end):
-                self.network.forward(self.inputs[block].expand(last - first, -1, -1), self.outputs[block])
-            if end == len(self.inputs):
-                self.found.append(self._measure())
-
-    def _measure(self) -> Values:
-        outputs = self.outputs.transpose(0, 1).flatten(1, 2)[:, : self.rows, : self.population.layout.outputs]
-        losses = example_losses(self.population.loss_name, outputs, self.targets)
-        measured = {"loss": halving_mean(losses, 1)} | per_epoch(self.population.target, outputs, self.targets)
-        return {("validation", name): value.float() for name, value in measured.items()}
-
-    def values(self) -> Values:
-        return {name: torch.cat([found[name] for found in self.found]) for name in self.found[0]}

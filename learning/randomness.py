@@ -16,6 +16,8 @@ from torch import Tensor
 _FIRST = 0x7FEB352D
 _SECOND = 0x846CA68B - 2**32
 
+HASHED_AT_ONCE = 1 << 17  # numbers whose hashes are held at a time while orders are drawn
+
 
 def key(purpose: str, seed: int, *place: int) -> tuple[int, int]:
     """Two signed 32-bit integers that stand for this draw. Python's own `hash` is salted: never."""
@@ -57,9 +59,14 @@ def normal(keys: Sequence[tuple[int, int]], counters: Tensor) -> Tensor:
 
 
 def permutations(keys: Sequence[tuple[int, int]], count: int, device: torch.device | None = None) -> Tensor:
-    """[len(keys), count] int64, each row an order of 0 … count-1: the places sorted by their hashes.
+    """[len(keys), count] int32, each row an order of 0 … count-1: the places sorted by their hashes.
 
-    The hash is a bijection, so there are no ties, and row by row torch may sort by radix.
+    The hash is a bijection, so there are no ties, and of a long row alone torch sorts by radix.
     """
-    hashes = bits(keys, torch.arange(count, dtype=torch.int32, device=device))
-    return torch.stack([torch.argsort(row, stable=True) for row in hashes])
+    places = torch.arange(count, dtype=torch.int32, device=device)
+    orders = places.new_empty(len(keys), count)
+    at_once = max(1, HASHED_AT_ONCE // count)
+    for first in range(0, len(keys), at_once):
+        for order, hashes in zip(orders[first:], bits(keys[first : first + at_once], places), strict=False):
+            order.copy_(torch.argsort(hashes, stable=True))
+    return orders

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from learning import batches, estimate, fitting, layout, network, population, preprocessing, schedule
+from learning import batches, estimate, evaluation, fitting, layout, network, preprocessing, randomness, schedule
 from learning.estimate import memory_bytes, memory_parts
 from learning.layout import Layout
 from learning.specs import LayerSpec, NetworkSpec
@@ -81,7 +81,8 @@ def test_the_figures_taken_from_other_files_are_theirs():
     assert estimate.ENCODED_ROWS == preprocessing.BLOCK
     assert estimate.GATHERED_NUMBERS == batches.GATHERED_NUMBERS
     assert estimate.LONGEST_BLOCK == batches.LONGEST_BLOCK
-    assert estimate.EVALUATED_NUMBERS == population.Evaluation.NUMBERS
+    assert estimate.EVALUATED_NUMBERS == evaluation.HELD_NUMBERS
+    assert estimate.HASHED_AT_ONCE == randomness.HASHED_AT_ONCE
     assert estimate.PULSE == fitting.PULSE
     ours = (estimate.MOST_MEMBERS, estimate.CALLS, estimate.OPERATIONS, estimate.UPDATE)
     assert ours == (schedule.MOST_MEMBERS, schedule.CALLS, schedule.OPERATIONS, schedule.UPDATE)
