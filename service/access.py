@@ -80,9 +80,9 @@ def _admit() -> None:
 
 
 def _scope_needed() -> str:
-    if request.endpoint in _PREDICTING:
-        return "predict"
-    return "read" if request.method in ("GET", "HEAD", "OPTIONS") else "write"
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return "read"
+    return "predict" if request.endpoint in _PREDICTING else "write"
 
 
 def _check_browser() -> None:

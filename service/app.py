@@ -3,7 +3,7 @@
 import torch
 from flask import Flask
 
-from service import access, answers, blueprint, parts
+from service import access, answers, blueprint, parts, unread
 from service.api import (
     datasets,
     documents,
@@ -58,6 +58,7 @@ def create_app(settings: Settings) -> Flask:
         ),
     )
     access.register(app)
+    unread.register(app)
     interface = Interface(app)
     for each in RESOURCES:
         interface.register_blueprint(each.resource)

@@ -1,4 +1,4 @@
-"""The log of the API: one JSON object a line on standard error, in which no caller's text can begin a line of its own."""
+"""The log of the API: one JSON object a line on standard error; no caller's text can begin a line of its own."""
 
 import logging
 import sys
@@ -16,7 +16,7 @@ def write_logs(level: str) -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         cache_logger_on_first_use=False,  # a test, and a server that reloads, may make another application
     )

@@ -22,11 +22,12 @@ class Figures:
 
 
 def read(tx: Connection) -> Figures:
-    by_status = tx.execute(select(runs.c.status, func.count()).group_by(runs.c.status)).tuples()
+    counts = select(runs.c.status, func.count()).group_by(runs.c.status)
+    by_status = {status: count for status, count in tx.execute(counts)}  # noqa: C416 - rows are no pairs to a type checker
     waiting = select(runs.c.queue, func.count(), func.min(runs.c.created_at)).where(runs.c.status == "queued")
-    by_queue = tx.execute(waiting.group_by(runs.c.queue)).tuples().all()
+    by_queue = tx.execute(waiting.group_by(runs.c.queue)).all()
     return Figures(
-        runs=dict.fromkeys(STATUSES, 0) | dict(by_status.all()),
+        runs=dict.fromkeys(STATUSES, 0) | by_status,
         queued={queue: count for queue, count, _ in by_queue},
         waiting_since={queue: oldest for queue, _, oldest in by_queue},
         datasets=tx.execute(select(func.count()).select_from(datasets)).scalar_one(),

@@ -74,4 +74,6 @@ def _database() -> None:
 
 
 def _blobs() -> None:
-    parts().blobs.exists(_NO_BLOB)
+    blobs = parts().blobs
+    blobs.exists(_NO_BLOB)
+    blobs.scratch.stat()

@@ -1,8 +1,8 @@
 """Datasets in and out."""
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
-from service.schemas.fields import Delimiter, FlagParameter, StrictSchema, Text, Time, WholeParameter
+from service.schemas.fields import Delimiter, FlagParameter, Shown, StrictSchema, Text, Time, WholeParameter
 from service.schemas.pages import DEFAULT_LIMIT, MOST_LIMIT, page_of
 
 COLUMN_TYPES = ("numeric", "categorical", "boolean", "datetime", "text")
@@ -39,12 +39,12 @@ class RowsQuery(StrictSchema):
     offset = WholeParameter(at_least=0, at_most=10**12, load_default=0)
 
 
-class CategoryOut(Schema):
+class CategoryOut(Shown):
     value = fields.Raw(required=True, metadata={"type": ["string", "boolean", "number"]})
     count = fields.Integer(required=True)
 
 
-class ColumnOut(Schema):
+class ColumnOut(Shown):
     name = fields.String(required=True)
     type = fields.String(required=True, metadata={"enum": list(COLUMN_TYPES)})
     missing = fields.Integer(required=True)
@@ -53,23 +53,24 @@ class ColumnOut(Schema):
     max = fields.Raw(metadata={"type": ["number", "string", "null"]})
     mean = fields.Float(allow_none=True)
     std = fields.Float(allow_none=True)
+    integer = fields.Boolean(metadata={"description": "Of a numeric column: whether all its numbers are whole"})
     categories = fields.List(fields.Nested(CategoryOut))
 
 
-class WarningOut(Schema):
+class WarningOut(Shown):
     column = fields.String(required=True, allow_none=True)
     code = fields.String(required=True)
     message = fields.String(required=True)
 
 
-class DatasetErrorOut(Schema):
+class DatasetErrorOut(Shown):
     code = fields.String(required=True)
     line = fields.Integer(allow_none=True, required=True)
     column = fields.String(allow_none=True, required=True)
     message = fields.String(required=True)
 
 
-class DatasetOut(Schema):
+class DatasetOut(Shown):
     id = fields.String(required=True)
     object = fields.Constant("dataset", required=True)
     name = fields.String(required=True)
@@ -88,7 +89,7 @@ class DatasetOut(Schema):
     created_at = Time(required=True)
 
 
-class RowsOut(Schema):
+class RowsOut(Shown):
     columns = fields.List(fields.String(), required=True)
     rows = fields.List(
         fields.List(fields.Raw(metadata={"type": ["number", "string", "boolean", "null"]})), required=True

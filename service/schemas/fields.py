@@ -9,9 +9,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields
+from marshmallow import INCLUDE, RAISE, Schema, ValidationError, fields
 
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+class Shown(Schema):
+    """What is answered. A later version may add to it, and the document says so."""
+
+    class Meta:  # noqa: D106
+        unknown = INCLUDE
 
 
 class StrictSchema(Schema):

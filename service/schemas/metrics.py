@@ -1,8 +1,8 @@
 """Metrics and events of a run."""
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
-from service.schemas.fields import Choice, StrictSchema, Text, Time, WholeParameter
+from service.schemas.fields import Choice, Shown, StrictSchema, Text, Time, WholeParameter
 from service.schemas.pages import PageQuery, page_of
 
 MOST_MEMBER = 100_000
@@ -32,7 +32,7 @@ class MemberQuery(StrictSchema):
     member = WholeParameter(at_least=0, at_most=MOST_MEMBER, metadata={"description": "Default: the best member"})
 
 
-class MetricOut(Schema):
+class MetricOut(Shown):
     member = fields.Integer(required=True)
     epoch = fields.Integer(required=True)
     step = fields.Integer(required=True)
@@ -42,7 +42,7 @@ class MetricOut(Schema):
     finite = fields.Boolean(metadata={"description": "Only where it is false: then the value is null"})
 
 
-class EventOut(Schema):
+class EventOut(Shown):
     seq = fields.Integer(required=True)
     object = fields.Constant("event", required=True)
     type = fields.String(required=True)

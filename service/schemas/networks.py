@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
-from service.schemas.fields import Choice, Items, Number, Object, StrictSchema, Text, Time, Whole
+from service.schemas.fields import Choice, Items, Number, Object, Shown, StrictSchema, Text, Time, Whole
 from service.schemas.pages import page_of
 
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
@@ -35,14 +35,14 @@ class NetworkShape(StrictSchema):
     layers = layers()
 
 
-class LayerOut(Schema):
+class LayerOut(Shown):
     units = fields.Integer(required=True)
     activation = Choice(ACTIVATIONS, required=True)
     dropout = fields.Float(required=True)
     normalization = Choice(NORMALIZATIONS, allow_none=True, required=True)
 
 
-class NetworkOut(Schema):
+class NetworkOut(Shown):
     id = fields.String(required=True)
     object = fields.Constant("network", required=True)
     name = fields.String(allow_none=True, required=True)

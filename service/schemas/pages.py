@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from service.schemas.fields import StrictSchema, Text, WholeParameter
+from service.schemas.fields import Shown, StrictSchema, Text, WholeParameter
 
 DEFAULT_LIMIT, MOST_LIMIT = 50, 1_000
 
@@ -16,7 +16,7 @@ def page_of(item: type[Schema], name: str) -> type[Schema]:
     """The envelope of a list of these."""
     return type(
         name,
-        (Schema,),
+        (Shown,),
         {
             "data": fields.List(fields.Nested(item), required=True),
             "has_more": fields.Boolean(required=True),

@@ -1,8 +1,8 @@
 """Predictions in and out."""
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
-from service.schemas.fields import Flag, Number, StrictSchema, Whole
+from service.schemas.fields import Flag, Number, Shown, StrictSchema, Whole
 from service.schemas.metrics import MOST_MEMBER
 
 MOST_INSTANCES = 100_000
@@ -30,7 +30,7 @@ class PredictionIn(StrictSchema):
     member = Whole(at_least=0, at_most=MOST_MEMBER)
 
 
-class PredictionOut(Schema):
+class PredictionOut(Shown):
     predictions = fields.Raw(
         required=True,
         metadata={

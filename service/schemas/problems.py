@@ -1,12 +1,11 @@
 """The shape of every error: RFC 9457 problem details."""
 
-from marshmallow import INCLUDE, Schema, fields
+from marshmallow import fields
+
+from service.schemas.fields import Shown
 
 
-class ProblemOut(Schema):
-    class Meta:  # noqa: D106
-        unknown = INCLUDE
-
+class ProblemOut(Shown):
     type = fields.String(required=True, metadata={"description": "about:blank: the title says it all"})
     title = fields.String(required=True, metadata={"example": "Unprocessable Content"})
     status = fields.Integer(required=True, metadata={"example": 422})

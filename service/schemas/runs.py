@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields, pre_dump
+from marshmallow import fields, pre_dump
 
-from service.schemas.fields import Choice, FlagParameter, StrictSchema, Text, Time, WholeParameter
+from service.schemas.fields import Choice, FlagParameter, Shown, StrictSchema, Text, Time, WholeParameter
 from service.schemas.pages import PageQuery, page_of
 from store.states import STATUSES
 
@@ -29,20 +29,20 @@ class RunPageQuery(PageQuery):
     dataset = Text()
 
 
-class BestOut(Schema):
+class BestOut(Shown):
     member = fields.Integer(required=True, allow_none=True)
     epoch = fields.Integer(required=True, allow_none=True)
     metric = fields.String(required=True)
     value = fields.Float(required=True, allow_none=True)
 
 
-class MemberBestOut(Schema):
+class MemberBestOut(Shown):
     epoch = fields.Integer(required=True)
     metric = fields.String(required=True)
     value = fields.Float(required=True, allow_none=True)
 
 
-class MemberOut(Schema):
+class MemberOut(Shown):
     index = fields.Integer(required=True)
     fold = fields.Integer(required=True, allow_none=True)
     overrides = fields.Dict(required=True)
@@ -54,26 +54,31 @@ class MemberOut(Schema):
     weights_sha256 = fields.String(required=True, allow_none=True)
 
 
-class RowCountsOut(Schema):
+class RowCountsOut(Shown):
     train = fields.Integer(required=True)
     validation = fields.Integer(required=True)
     test = fields.Integer(required=True)
     dropped = fields.Integer(required=True)
 
 
-class ProgressOut(Schema):
+class ProgressOut(Shown):
     epoch = fields.Integer(required=True)
     epochs = fields.Integer(required=True)
     fraction = fields.Float(required=True, metadata={"description": "Of all epochs of all members"})
     eta_seconds = fields.Float(required=True, allow_none=True)
 
 
-class RunErrorOut(Schema):
+class RunErrorOut(Shown):
     code = fields.String(required=True)
     message = fields.String(required=True)
 
 
-class RunOut(Schema):
+class ReplayOut(Shown):
+    of = fields.String(required=True)
+    identical = fields.Boolean(required=True, allow_none=True)
+
+
+class RunOut(Shown):
     """Dumped from a store `Run` with its `queue_position` and the `members` to show."""
 
     id = fields.String(required=True)
@@ -108,7 +113,7 @@ class RunOut(Schema):
     members = fields.List(fields.Nested(MemberOut), required=True)
     error = fields.Nested(RunErrorOut, required=True, allow_none=True)
     weights_sha256 = fields.String(required=True, allow_none=True)
-    replay = fields.Constant(None, required=True, metadata={"type": "null"})
+    replay = fields.Nested(ReplayOut, required=True, allow_none=True, dump_default=None)
     name = fields.String(required=True, allow_none=True)
     metadata = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     priority = fields.Integer(required=True)
@@ -121,7 +126,7 @@ class RunOut(Schema):
         return run
 
 
-class DryRunOut(Schema):
+class DryRunOut(Shown):
     object = fields.Constant("dry_run", required=True)
     spec = fields.Dict(required=True)
     task = fields.String(required=True)

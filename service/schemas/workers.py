@@ -1,17 +1,17 @@
 """Workers, as they are shown."""
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
-from service.schemas.fields import Time
+from service.schemas.fields import Shown, Time
 
 
-class SlotOut(Schema):
+class SlotOut(Shown):
     pid = fields.Integer(required=True)
     busy = fields.Boolean(required=True, metadata={"description": "Also with a run that is not the caller's"})
     run = fields.String(required=True, allow_none=True)
 
 
-class WorkerOut(Schema):
+class WorkerOut(Shown):
     id = fields.String(required=True)
     host = fields.String(required=True)
     pid = fields.Integer(required=True)
@@ -22,5 +22,5 @@ class WorkerOut(Schema):
     seen_at = Time(required=True)
 
 
-class WorkersOut(Schema):
+class WorkersOut(Shown):
     data = fields.List(fields.Nested(WorkerOut), required=True)

@@ -1,0 +1,233 @@
+"""Who may call: nobody without a key once there is one, no page of a browser before, and never another's rows."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.access import OpenToTheNetwork
+from store import keys, tenants
+from tests.service.callers import Caller
+
+NO_ID = "0" * 26
+SECRET = "a-bootstrap-key-of-more-than-24-characters"
+OPEN = {"/healthz", "/readyz"}
+PREFIXES = {"datasets": "ds", "networks": "net", "runs": "run"}
+
+
+def every_route(caller: Caller) -> Iterator[tuple[str, str]]:
+    """Method and address of everything in the URL map, also of what answers without being in the document."""
+    for rule in caller.app.url_map.iter_rules():
+        noun = rule.rule.split("/")[2] if rule.rule.startswith("/v1/") else ""
+        address = rule.rule
+        for argument in rule.arguments:
+            start = address.index("<")
+            end = address.index(">") + 1
+            known = f"{PREFIXES[noun]}_{NO_ID}" if argument == "id" else "swagger-ui.css"
+            address = address[:start] + known + address[end:]
+        for method in rule.methods or ():
+            yield method, address
+
+
+@pytest.fixture
+def keyed(new_caller: Callable[..., Caller]) -> Caller:
+    return new_caller(bootstrap_key=SECRET)
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def a_key(caller: Caller, *scopes: str, tenant: str = tenants.LOCAL) -> dict[str, str]:
+    with caller.parts.database.write() as tx:
+        return bearer(keys.create(tx, tenant, scopes))
+
+
+def test_without_a_key_every_route_but_health_is_closed(keyed: Caller) -> None:
+    routes = list(every_route(keyed))
+    assert len(routes) > 60
+    for method, address in [*routes, ("GET", "/nothing"), ("PUT", "/v1/runs")]:
+        answer = keyed.client.open(address, method=method)
+        if address in OPEN:
+            assert answer.status_code != 401, address
+        else:
+            assert answer.status_code == 401, (method, address)
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        bearer("wrong-and-long-enough-to-be-a-key"),
+        bearer(""),
+        bearer(SECRET[:-1]),
+        bearer(SECRET + "x"),
+        bearer(SECRET.upper()),
+        {"Authorization": SECRET},
+        {"Authorization": f"Basic {SECRET}"},
+        {"X-Api-Key": SECRET},
+        {"Authorization": "Bearer \xff\xfe"},
+        {"Authorization": f"Bearer {SECRET[:8]}"},
+    ],
+)
+def test_a_wrong_key_is_none(keyed: Caller, headers: dict[str, str]) -> None:
+    assert keyed.client.get("/v1/runs", headers=headers).status_code == 401
+    assert keyed.client.get("/v1/runs?key=" + SECRET, headers=headers).status_code == 401
+
+
+def test_the_bootstrap_key_opens_everything_from_anywhere(keyed: Caller) -> None:
+    for headers in ({}, {"Host": "learnd.example"}, {"Origin": "https://elsewhere.example"}):
+        assert keyed.client.get("/v1/runs", headers={**bearer(SECRET), **headers}).status_code == 200
+    assert keyed.client.post("/v1/networks", json={"layers": []}, headers=bearer(SECRET)).status_code == 201
+    assert keyed.client.get("/metrics", headers=bearer(SECRET)).status_code == 200
+
+
+def test_the_first_key_closes_the_door_at_once(caller: Caller) -> None:
+    assert caller.client.get("/v1/runs").status_code == 200
+    key = a_key(caller, "read")
+    assert caller.client.get("/v1/runs").status_code == 401
+    assert caller.client.get("/v1/runs", headers=key).status_code == 200
+
+
+@pytest.mark.parametrize("scope", keys.SCOPES)
+def test_each_scope_opens_its_own_routes_and_no_other(keyed: Caller, scope: str) -> None:
+    key = a_key(keyed, scope)
+    for method, address in every_route(keyed):
+        if address in OPEN:
+            continue
+        with keyed.client.open(address, method=method, headers=key) as answer:
+            refused = answer.status_code == 403
+        if address.endswith("/predictions") and method == "POST":
+            needed = "predict"
+        else:
+            needed = "read" if method in ("GET", "HEAD", "OPTIONS") else "write"
+        assert refused is (scope not in (needed, "admin")), (method, address)
+
+
+def test_an_expired_key_is_none(keyed: Caller) -> None:
+    from datetime import UTC, datetime
+
+    with keyed.parts.database.write() as tx:
+        secret = keys.create(tx, tenants.LOCAL, ["read"], expires_at=datetime(2020, 1, 1, tzinfo=UTC))
+    assert keyed.client.get("/v1/runs", headers=bearer(secret)).status_code == 401
+
+
+HOSTS = {
+    "localhost": 200,
+    "localhost:8080": 200,
+    "LOCALHOST:8080": 200,
+    "127.0.0.1": 200,
+    "127.0.0.1:1": 200,
+    "127.8.9.10": 200,
+    "[::1]:8080": 200,
+    "evil.example": 403,
+    "evil.example:8080": 403,
+    "127.0.0.1.evil.example": 403,
+    "localhost.evil.example": 403,
+    "evil.example#localhost": 403,
+    "10.0.0.1": 403,
+    "0.0.0.0": 403,
+    "[::]": 403,
+    "192.168.1.1:8080": 403,
+}
+
+
+@pytest.mark.parametrize(("host", "status"), HOSTS.items())
+def test_without_keys_only_a_loopback_host_is_answered(caller: Caller, host: str, status: int) -> None:
+    for address in ("/v1/runs", "/docs", "/openapi.json", "/nothing"):
+        answer = caller.client.get(address, headers={"Host": host})
+        expected = 404 if status == 200 and address == "/nothing" else status
+        # What werkzeug cannot read as a host at all is no request.
+        assert answer.status_code == expected or (expected == 403 and answer.status_code == 400), (host, address)
+
+
+ORIGINS = {
+    "http://localhost:8080": 201,
+    "http://evil.example": 403,
+    "https://localhost:8080": 403,
+    "http://localhost:9999": 403,
+    "http://localhost": 403,
+    "http://localhost:8080.evil.example": 403,
+    "null": 403,
+    "": 403,
+}
+
+
+@pytest.mark.parametrize(("origin", "status"), ORIGINS.items())
+def test_without_keys_another_origin_is_refused(caller: Caller, origin: str, status: int) -> None:
+    headers = {"Host": "localhost:8080", "Origin": origin}
+    assert caller.client.post("/v1/networks", json={"layers": []}, headers=headers).status_code == status
+    assert len(caller.get("/v1/networks")["data"]) == (status == 201)
+
+
+def test_no_answer_invites_another_origin(caller: Caller) -> None:
+    for method in ("GET", "OPTIONS"):
+        headers = {"Origin": "http://localhost", "Access-Control-Request-Method": "POST"}
+        answer = caller.client.open("/v1/runs", method=method, headers=headers)
+        assert not [name for name in dict(answer.headers) if name.lower().startswith("access-control")]
+        assert "Set-Cookie" not in answer.headers
+
+
+def test_another_tenant_sees_and_touches_nothing(keyed: Caller, iris: str) -> None:
+    mine = bearer(SECRET)
+    with keyed.parts.database.write() as tx:
+        other = tenants.create(tx, "other")
+    theirs = a_key(keyed, *keys.SCOPES, tenant=other)
+    as_me = keyed.client.post("/v1/datasets?name=secret", data=iris, content_type="text/csv", headers=mine).json["id"]
+    body = {"dataset": as_me, "target": "species", "epochs": 1}
+    run = keyed.client.post("/v1/runs", json=body, headers=mine).json["id"]
+    queued = keyed.client.post("/v1/runs", json=body, headers=mine).json["id"]
+    keyed.train()
+    network = keyed.client.post("/v1/networks", json={"layers": []}, headers=mine).json["id"]
+    owned = {"datasets": as_me, "runs": run, "networks": network}
+    bodies: dict[str, Any] = {"predictions": {"instances": [{}]}, "patch": {"name": "stolen"}}
+
+    def snapshot() -> list[bytes]:
+        return [
+            keyed.client.get(address, headers=mine).data
+            for address in (f"/v1/datasets/{as_me}", f"/v1/runs/{run}", f"/v1/runs/{queued}", f"/v1/networks/{network}")
+        ]
+
+    before, asked = snapshot(), 0
+    for method, address in every_route(keyed):
+        if NO_ID not in address or method == "OPTIONS":
+            continue
+        noun, last = address.split("/")[2], address.rsplit("/", 1)[-1]
+        named = address.replace(f"{PREFIXES[noun]}_{NO_ID}", owned[noun])
+        sent = bodies.get(last) or bodies.get(method.lower())
+        answer = keyed.client.open(named, method=method, headers=theirs, **({"json": sent} if sent else {}))
+        assert answer.status_code == 404, (method, named, answer.text)
+        asked += 1
+    assert asked > 20
+    for noun in owned:
+        assert keyed.client.get(f"/v1/{noun}", headers=theirs).json["data"] == []
+    stolen = keyed.client.post("/v1/runs", json=body, headers=theirs)
+    assert (stolen.status_code, list(stolen.json["errors"])) == (422, ["dataset"])
+    assert snapshot() == before
+
+
+def test_figures_and_workers_tell_no_run_of_another(keyed: Caller) -> None:
+    with keyed.parts.database.write() as tx:
+        other = tenants.create(tx, "other")
+    theirs = a_key(keyed, "read", tenant=other)
+    assert "run_" not in keyed.client.get("/v1/workers", headers=theirs).text
+
+
+def test_no_key_stands_in_the_database(keyed: Caller) -> None:
+    with keyed.parts.database.write() as tx:
+        secret = keys.create(tx, tenants.LOCAL, ["read"])
+    keyed.client.get("/v1/runs", headers=bearer(secret))
+    kept = b"".join(path.read_bytes() for path in Path(keyed.parts.settings.data_dir).glob("learnd.db*"))
+    for each in (secret, SECRET):
+        assert each.encode() not in kept
+        assert each[:8].encode() in kept  # the beginning, to tell keys apart: so the search above searches
+
+
+def test_beyond_loopback_it_does_not_start_without_a_key(new_caller: Callable[..., Caller]) -> None:
+    for host in ("0.0.0.0", "::", "192.168.1.5", "learnd.example"):
+        with pytest.raises(OpenToTheNetwork, match="LEARND_BOOTSTRAP_KEY"):
+            new_caller(host=host)
+    for host in ("127.0.0.1", "::1", "localhost"):
+        assert new_caller(host=host).client.get("/v1/runs").status_code == 200
+    assert new_caller(host="0.0.0.0", bootstrap_key=SECRET).client.get("/v1/runs").status_code == 401
