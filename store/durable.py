@@ -24,6 +24,11 @@ def room_needed() -> Iterator[None]:
         raise
 
 
+def tells_of_no_room(error: Exception) -> bool:
+    """Whether a library that has errors of its own passes on the operating system's words for a full disk."""
+    return any(os.strerror(code) in str(error) for code in _NO_ROOM)
+
+
 @contextmanager
 def temporary_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """A new file under a name of our own making; removed on the way out unless it was renamed."""

@@ -76,11 +76,9 @@ def count_texts(connection: duckdb.DuckDBPyConnection, places: Sequence[int]) ->
 
 
 def count_numbers(connection: duckdb.DuckDBPyConnection, places: Sequence[int]) -> dict[int, Numbers]:
-    found = _counts(
-        connection, places, lambda c: [f"count({c})", f"sum({c})", f"coalesce(bool_and({c} = trunc({c})), false)"]
-    )
+    found = _counts(connection, places, _as_doubles, at_once=100)
     whole = [place for place, (_, _, all_whole) in found.items() if all_whole]
-    sizes = _counts(connection, whole, lambda c: [f"max(abs({c}))"])
+    sizes = _counts(connection, whole, lambda c: [f"max(abs({c}))"], at_once=100)
     return {n: Numbers(present, total, sizes[n][0] if n in sizes else None) for n, (present, total, _) in found.items()}
 
 
@@ -100,6 +98,10 @@ def _as_numbers(c: str) -> list[str]:
     number, whole = f"TRY_CAST({c} AS DOUBLE)", f"TRY_CAST({c} AS BIGINT)"
     unchanged = f"bool_and({c} IS NULL OR coalesce(CAST({whole} AS DOUBLE) = {number}, false))"
     return [f"count(*) FILTER (isfinite({number}))", unchanged]
+
+
+def _as_doubles(c: str) -> list[str]:
+    return [f"count({c})", f"sum({c})", f"coalesce(bool_and({c} = trunc({c})), false)"]
 
 
 def _counts(

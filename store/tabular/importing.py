@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from store.durable import room_needed
+from store.durable import room_needed, tells_of_no_room
 from store.errors import Full, UnreadableTable
 from store.tabular import csv_table, ndjson_table, parquet_table, sandbox
 from store.tabular.declarations import COLUMN_TYPES, Format, ImportedTable, ImportOptions, RawTable
@@ -34,7 +34,7 @@ def import_table(
     """Reads `path` and writes it as Parquet to `out` (not yet synced), rows in order; equal files give equal bytes.
 
     `max_bytes` bounds what a table that arrives compressed takes when unpacked; `memory_bytes` is DuckDB's, which
-    spills beside `out` past it. Raises UnreadableTable, and Full; `out` is then gone.
+    spills beside `out` past it and needs 64 MiB at least. Raises UnreadableTable, and Full; `out` is then gone.
     """
     path, out = path.absolute(), out.absolute()
     with room_needed(), tempfile.TemporaryDirectory(dir=out.parent) as folder:
@@ -54,11 +54,10 @@ def import_table(
         except duckdb.OutOfMemoryException:
             out.unlink(missing_ok=True)
             raise UnreadableTable(f"the table takes more than {memory_bytes} bytes of memory to read") from None
-        except duckdb.IOException as error:
+        except BaseException as error:
             out.unlink(missing_ok=True)
-            raise Full("no room is left for the table") from error
-        except BaseException:
-            out.unlink(missing_ok=True)
+            if isinstance(error, duckdb.IOException) and tells_of_no_room(error):
+                raise Full("no room is left for the table") from error
             raise
 
 

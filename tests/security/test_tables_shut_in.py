@@ -113,8 +113,9 @@ def test_parquet_that_packs_a_thousand_million_cells_into_little_is_refused_unre
 
 def test_a_table_larger_than_its_memory_spills_beside_and_leaves_nothing(tmp_path):
     file, out = tmp_path / "in.csv", tmp_path / "out"
-    file.write_text("s,n\n" + "".join(f"the text of row {row},{row}\n" for row in range(400_000)))
-    table = import_table(file, "csv", ImportOptions(), out, memory_bytes=24 << 20)
+    file.write_text("s,n\n" + "".join(f"{'long ' * 40}{row},{row}\n" for row in range(400_000)))
+    assert file.stat().st_size > 64 << 20
+    table = import_table(file, "csv", ImportOptions(), out, memory_bytes=64 << 20)
     assert (table.rows, table.columns[0]["distinct"]) == (400_000, 400_000)
     assert {path.name for path in tmp_path.iterdir()} == {"in.csv", "out"}
 

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -269,3 +271,21 @@ def test_limits_on_rows_and_columns_hold_in_each_format(desk):
             read(max_rows=1)
         with pytest.raises(UnreadableTable, match="more than 1"):
             read(max_columns=1)
+
+
+@pytest.mark.parametrize("content", ["x\n" + "0.123456789\n" * 2000, "s,n\n" + "some text,1\r\n" * 20_000 + "x,2\n"])
+def test_a_disk_that_is_full_while_writing_says_so_and_keeps_nothing(desk, tmp_path, content):
+    """A limit on the size of files, in a process of its own, stands for the end of the disk."""
+    desk.file.write_text(content)
+    script = (
+        "import resource, sys; from pathlib import Path\n"
+        "from store.errors import Full; from store.tabular import ImportOptions, import_table\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))\n"
+        "try: import_table(Path(sys.argv[1]), 'csv', ImportOptions(), Path(sys.argv[2]))\n"
+        "except Full: print('full')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, desk.file, desk.stored], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "full\n"
+    assert list(tmp_path.iterdir()) == [desk.file]
