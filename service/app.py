@@ -3,7 +3,7 @@
 import torch
 from flask import Flask
 
-from service import access, answers, blueprint, parts, unread
+from service import access, answers, blueprint, exposure, parts, unread
 from service.api import (
     datasets,
     documents,
@@ -18,7 +18,6 @@ from service.api import (
     workers,
 )
 from service.bell import Bell
-from service.logs import write_logs
 from service.openapi import Interface
 from service.served import ServedModels
 from service.targets import TargetColumns
@@ -30,12 +29,12 @@ RESOURCES = (datasets, networks, runs, members, metrics, events, weights, predic
 
 
 def create_app(settings: Settings) -> Flask:
-    """The WSGI application, on a database whose tables are there. Raises OpenToTheNetwork, as `access.prepare` does."""
-    write_logs(settings.log_level)
+    """The WSGI application, on a database whose tables are there. Raises Exposed, as `exposure.check` does."""
+    exposure.check(settings)
     # The server has threads enough; torch's own would only fight them, and the training beside them, for the cores.
     torch.set_num_threads(1)
     database = Database(settings.database)
-    access.prepare(settings, database)
+    access.make_first_key(settings, database)
     blobs = Blobs(settings.blobs, settings.data_dir / "cache")
     app = Flask("learnd", static_folder=None)
     app.config.update(

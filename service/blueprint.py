@@ -10,6 +10,7 @@ import flask
 from flask_smorest import Blueprint  # type: ignore[import-untyped]
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.routing import BaseConverter, Map
 
 from service import problems, strict_json
@@ -37,6 +38,8 @@ class Parser(FlaskParser):
 def read_json(req: flask.Request, *, may_be_empty: bool = False) -> dict[str, Any]:
     """The body as an object. Raises WrongMedia, Malformed, Invalid, and 413 past the route's limit."""
     body = req.get_data()
+    if req.environ["wsgi.input"].read(1):  # a body of no declared length is cut at the limit without a word
+        raise RequestEntityTooLarge
     if not body and may_be_empty:
         return {}
     require_json(req)
