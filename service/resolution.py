@@ -13,7 +13,7 @@ from learning.errors import UnusableSplit
 from learning.specs import overrides_of
 from service import capacity, support, sweeps, tasks
 from service.problems import Errors, Invalid
-from service.recipes import DEFAULT, RECIPES
+from service.recipes import AUTO_INITIALIZATION, DEFAULT, RECIPES
 from service.schemas.fields import as_text
 from service.targets import TargetColumns, TargetFacts
 from store.datasets import Dataset
@@ -62,7 +62,7 @@ def resolve(
         "task": decision.task,
         "recipe": filled["recipe"],
         "network": filled["network"],
-        "initialization": _initialization(filled["initialization"], filled["network"]["layers"]),
+        "initialization": AUTO_INITIALIZATION if filled["initialization"] == "auto" else filled["initialization"],
         "scaling": filled["scaling"],
         "label_smoothing": filled["label_smoothing"],
         "loss": loss,
@@ -179,12 +179,6 @@ def _rows(filled: Mapping[str, Any], facts: TargetFacts) -> dict[str, int]:
             {where: f"a value that leaves at least 2 train rows and no requested split empty: {error}"}
         ) from None
     return {"train": counts.train, "validation": counts.validation, "test": counts.test, "dropped": facts.dropped}
-
-
-def _initialization(asked: str, layers: Sequence[Mapping[str, Any]]) -> str:
-    if asked != "auto":
-        return asked
-    return "he" if layers and all(layer["activation"] == "relu" for layer in layers) else "xavier"
 
 
 def _outputs(task: str, names: Sequence[str], facts: TargetFacts) -> int:

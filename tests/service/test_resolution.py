@@ -69,7 +69,7 @@ def test_nothing_but_dataset_and_target_resolves_every_field(there: Caller, iris
     }
     assert (spec["dataset"], spec["target"]) == (id, "species")
     assert spec["features"] == ["sepal_length", "sepal_width", "petal_length", "petal_width"]
-    assert (spec["task"], spec["loss"], spec["initialization"]) == ("multiclass", "cross_entropy", "he")
+    assert (spec["task"], spec["loss"], spec["initialization"]) == ("multiclass", "cross_entropy", "xavier")
     assert (spec["seed"], spec["split_seed"], spec["device"], spec["test"]) == (0, 0, "auto", {"fraction": 0.0})
 
 
@@ -222,16 +222,9 @@ def test_gd_takes_all_rows_in_a_step(there: Caller, iris: str) -> None:
         assert dry(there, id, "species", optimizer={"name": "gd"}, **batch)["spec"]["batch_size"] == "full"
 
 
-@pytest.mark.parametrize(
-    ("activation", "initialization"),
-    [("relu", "he"), ("tanh", "xavier"), ("sigmoid", "xavier"), ("identity", "xavier")],
-)
-def test_the_initialization_follows_the_activation(
-    there: Caller, iris: str, activation: str, initialization: str
-) -> None:
-    network = {"layers": [{"units": 4, "activation": activation}]}
-    found = dry(there, there.dataset(iris), "species", network=network, initialization="auto")
-    assert found["spec"]["initialization"] == initialization
+@pytest.mark.parametrize(("asked", "found"), [("auto", "xavier"), ("he", "he"), ("xavier", "xavier")])
+def test_auto_is_one_initialization_and_another_can_be_had(there: Caller, iris: str, asked: str, found: str) -> None:
+    assert dry(there, there.dataset(iris), "species", initialization=asked)["spec"]["initialization"] == found
 
 
 def test_a_sweep_is_a_product_in_the_order_of_paths_the_last_fastest(there: Caller, iris: str) -> None:
