@@ -47,7 +47,9 @@ class Slot:
             threads=threads,
         )
         _warm_up(threads)
-        threading.Thread(target=self._be_seen, name="presence", daemon=True).start()
+        self._leaving = threading.Event()
+        self._presence = threading.Thread(target=self._be_seen, name="presence", daemon=True)
+        self._presence.start()
 
     def work(self) -> None:
         """Claim until there is nothing."""
@@ -59,6 +61,8 @@ class Slot:
             os._exit(os.EX_OK)  # the parent forks another; an exception would take the parent along
 
     def leave(self) -> None:
+        self._leaving.set()
+        self._presence.join()  # it would say again that this slot is here
         try:
             with self._place.database.write() as tx:
                 workers.gone(tx, self._worker, self._owner.pid)
@@ -81,13 +85,12 @@ class Slot:
             return None  # the reconciler rings again
 
     def _be_seen(self) -> None:
-        pause = threading.Event()
-        while True:
+        while not self._leaving.is_set():
             try:
                 self._say_here()
             except Unavailable as reason:
                 log.warning("this slot could not say that it is here", reason=str(reason))
-            pause.wait(self._place.settings.heartbeat_seconds)
+            self._leaving.wait(self._place.settings.heartbeat_seconds)
 
     def _say_here(self) -> None:
         with self._place.database.write() as tx:

@@ -1,0 +1,138 @@
+"""What is told of a fit, and when."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from learning.fitting import EpochReport, MemberProgress
+from workers.reporting import Reporter, best_of, shown
+
+LOSS, ACCURACY, TRAIN = ("validation", "loss"), ("validation", "accuracy"), ("train", "loss")
+# Two members, four epochs: the first is at its best in the second epoch, the second in the third.
+LOSSES = [[0.9, 0.8], [0.3, 0.7], [0.4, 0.35], [0.5, 0.6]]
+
+
+class Pulse(SimpleNamespace):
+    pass
+
+
+def pulse(epoch, *, failed=(), new=True):
+    losses = np.array(LOSSES[:epoch])
+    members = []
+    for index in range(2):
+        at = int(losses[:, index].argmin())
+        best = {"epoch": at + 1, "metric": "validation.loss", "value": float(losses[at, index])}
+        status = "failed" if index in failed else "running"
+        members.append(MemberProgress(index, status, epoch, best, "non_finite_loss" if index in failed else None))
+    loss = torch.tensor(LOSSES[epoch - 1])
+    values = {TRAIN: loss + 1, LOSS: loss, ACCURACY: 1 - loss}
+    epochs = (EpochReport(epoch, epoch * 10, values),) if new else ()
+    return Pulse(epoch=epoch, step=epoch * 10, fraction=epoch / 4, finished=epoch == 4, epochs=epochs, members=members)
+
+
+@pytest.fixture
+def clock():
+    return SimpleNamespace(now=50.0)
+
+
+@pytest.fixture
+def reporter(clock):
+    return Reporter(4, 2, lambda: clock.now)
+
+
+def told(reporter, clock, *epochs):
+    for epoch in epochs:
+        reporter.take(pulse(epoch))
+    report = reporter.report(pulse(epochs[-1], new=False))
+    reporter.written(report)
+    return report
+
+
+def test_the_first_epoch_is_due_at_once_and_then_four_times_a_second(reporter, clock):
+    assert not reporter.is_due()
+    reporter.take(pulse(1))
+    assert reporter.is_due()
+    reporter.written(reporter.report(pulse(1)))
+    reporter.take(pulse(2))
+    assert not reporter.is_due()
+    clock.now += 0.24
+    assert not reporter.is_due()
+    clock.now += 0.02
+    assert reporter.is_due()
+
+
+def test_within_a_long_epoch_progress_is_written_once_a_second(reporter, clock):
+    clock.now += 0.3
+    assert reporter.is_due()
+    assert not reporter.has_news()
+    reporter.looked()
+    clock.now += 0.8
+    assert reporter.is_due()
+    assert reporter.has_news()
+
+
+def test_each_epoch_is_in_one_chunk_of_each_series(reporter, clock):
+    first = told(reporter, clock, 1)
+    rest = told(reporter, clock, 2, 3, 4)
+    assert told_epochs(first) == {series: (1, [10], LOSSES[:1]) for series in [LOSS]}
+    assert told_epochs(rest) == {series: (2, [20, 30, 40], LOSSES[1:]) for series in [LOSS]}
+    assert len(first.chunks) == len(rest.chunks) == 3
+    assert reporter.report(pulse(4, new=False)).chunks == []
+
+
+def told_epochs(report):
+    return {
+        (each.split, each.name): (each.first_epoch, each.steps.tolist(), each.values.astype(float).round(6).tolist())
+        for each in report.chunks
+        if (each.split, each.name) == LOSS
+    }
+
+
+def test_metrics_are_those_of_the_best_member_at_its_best_epoch_however_late_they_are_written(reporter, clock):
+    report = told(reporter, clock, 1, 2, 3, 4)
+    assert report.best == {"member": 0, "epoch": 2, "metric": "validation.loss", "value": 0.3}
+    assert report.metrics["validation"] == {"loss": pytest.approx(0.3), "accuracy": pytest.approx(0.7)}
+    assert report.metrics["train"] == {"loss": pytest.approx(1.3)}
+    assert report.told["epoch"] == 4
+    assert report.told["metrics"]["validation"]["loss"] == pytest.approx(0.5)
+    assert [(each.index, each.best["epoch"], each.last["validation"]["loss"]) for each in report.members] == [
+        (0, 2, pytest.approx(0.5)),
+        (1, 3, pytest.approx(0.6)),
+    ]
+
+
+def test_metrics_at_an_epoch_told_before_are_remembered(reporter, clock):
+    told(reporter, clock, 1, 2)
+    report = told(reporter, clock, 3, 4)
+    assert report.metrics["validation"]["loss"] == pytest.approx(0.3)
+
+
+def test_a_failed_member_is_never_the_best():
+    members = pulse(4, failed=[0]).members
+    best = best_of(members)
+    assert shown(best) == {"member": 1, "epoch": 3, "metric": "validation.loss", "value": 0.35}
+    assert best_of(pulse(4, failed=[0, 1]).members) is None
+
+
+def test_of_equal_members_the_first_is_the_best():
+    best = {"epoch": 1, "metric": "train.loss", "value": 0.5}
+    assert best_of([MemberProgress(index, "running", 1, best, None) for index in range(3)]).index == 0
+
+
+def test_members_of_a_large_population_are_told_of_less_often(clock):
+    reporter = Reporter(4, 2_000, lambda: clock.now)
+    reporter.take(pulse(1))
+    assert reporter.report(pulse(1)).members
+    reporter.written(reporter.report(pulse(1)))
+    clock.now += 1.9
+    assert not reporter.report(pulse(1)).members
+    assert reporter.report(pulse(1), whole=True).members
+    clock.now += 0.2
+    assert reporter.report(pulse(1)).members
+
+
+def test_the_time_left_is_the_time_so_far_for_what_is_left(reporter, clock):
+    clock.now += 3.0
+    assert reporter.report(pulse(3)).progress == {"epoch": 3, "epochs": 4, "fraction": 0.75, "eta_seconds": 1.0}
