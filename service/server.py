@@ -34,7 +34,7 @@ def serve(settings: Settings) -> None:
         blocking_threads=_THREADS,
         respawn_failed_workers=True,
         workers_kill_timeout=_STOP_SECONDS,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,  # a warning says that 32 threads are many; most of them only wait
         log_dictconfig={"loggers": {"_granian": {"propagate": True}}},  # into our log, not a format of its own
     ).serve(target_loader=partial(_load, settings, os.getpid()), wrap_loader=False)
 
