@@ -29,23 +29,11 @@ def register(app: Flask) -> None:
     app.after_request(_tell_request_id)
 
 
-def prepare(settings: Settings, database: Database) -> None:
-    """Make the first key, if one is given; refuse to listen beyond this machine while there is none."""
+def make_first_key(settings: Settings, database: Database) -> None:
+    """The key that the settings give, if any, with every scope; one that is there already stays as it is."""
     if settings.bootstrap_key:
         with database.write() as tx:
             keys.create(tx, tenants.LOCAL, keys.SCOPES, secret=settings.bootstrap_key)
-        return
-    if not is_loopback(settings.host):
-        with database.read() as tx:
-            if not keys.any_exist(tx):
-                raise OpenToTheNetwork(settings.host)
-
-
-class OpenToTheNetwork(Exception):
-    def __init__(self, host: str) -> None:
-        super().__init__(
-            f"Refusing to listen on {host} without an API key: set LEARND_BOOTSTRAP_KEY, or listen on 127.0.0.1."
-        )
 
 
 def _name_request() -> None:

@@ -37,15 +37,26 @@ class Parser(FlaskParser):
 
 def read_json(req: flask.Request, *, may_be_empty: bool = False) -> dict[str, Any]:
     """The body as an object. Raises WrongMedia, Malformed, Invalid, and 413 past the route's limit."""
-    body = req.get_data()
-    if req.environ["wsgi.input"].read(1):  # a body of no declared length is cut at the limit without a word
-        raise RequestEntityTooLarge
+    body = read_body(req)
     if not body and may_be_empty:
         return {}
     require_json(req)
     if not body:
         raise Malformed("The body is empty; it must be a JSON object.")
     return strict_json.parse(body)
+
+
+def read_body(req: flask.Request) -> bytes:
+    """All of it. Raises 413 past the route's limit."""
+    body = req.get_data()
+    refuse_rest(req)
+    return body
+
+
+def refuse_rest(req: flask.Request) -> None:
+    """Raises 413 where something is left of a body: one of no declared length is cut at the limit without a word."""
+    if req.environ["wsgi.input"].read(1):
+        raise RequestEntityTooLarge
 
 
 def require_json(req: flask.Request) -> None:

@@ -17,6 +17,7 @@ from flask import Response, g, request
 from sqlalchemy import Connection
 
 from service import problems
+from service.blueprint import read_body
 from service.parts import parts, tenant
 from service.problems import Clash, Invalid
 from store import idempotency
@@ -35,7 +36,7 @@ def once(view: Callable[..., Response]) -> Callable[..., Response]:
     def creating(*args: Any, **kwargs: Any) -> Response:
         if key() is None:
             return view(*args, **kwargs)
-        digest = hashlib.sha256(request.get_data()).hexdigest()
+        digest = hashlib.sha256(read_body(request)).hexdigest()
         return answered_once(fingerprint(request.mimetype, digest), lambda: view(*args, **kwargs))
 
     return creating

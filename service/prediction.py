@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 
 from learning.model import Model
 from service import strict_json
-from service.blueprint import require_json
+from service.blueprint import read_body, require_json
 from service.instances import columns_of
 from service.problems import Invalid, Malformed, flatten
 from service.schemas.predictions import MOST_INSTANCES, PredictionIn
@@ -29,7 +29,7 @@ class Asked:
 def read(request: Request) -> Asked:
     """Raises WrongMedia, Malformed, Invalid, and 413 past MOST_BYTES."""
     request.max_content_length = MOST_BYTES
-    body = request.get_data(cache=False)
+    body = read_body(request)
     require_json(request)
     if not body:
         raise Malformed("The body is empty; it must be a JSON object.")

@@ -10,6 +10,7 @@ from flask import Response, request
 from marshmallow import ValidationError
 
 from service import idempotency, strict_json
+from service.blueprint import refuse_rest
 from service.discarding import discard
 from service.parts import parts, tenant
 from service.problems import Invalid, WrongMedia
@@ -122,6 +123,7 @@ def _form() -> Upload:
     if request.content_encoding:
         raise WrongMedia("A form takes no Content-Encoding; send the table itself as the body with gzip.")
     file = request.files.get("file")
+    refuse_rest(request)
     unknown = [name for name in [*request.files, *request.form] if name not in ("file", "name")]
     if unknown:
         raise Invalid(dict.fromkeys(unknown, "unknown part; allowed: file, name"))

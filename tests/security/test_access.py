@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.access import OpenToTheNetwork
+from service.exposure import Exposed
 from store import keys, tenants
 from tests.service.callers import Caller
 
@@ -226,7 +226,7 @@ def test_no_key_stands_in_the_database(keyed: Caller) -> None:
 
 def test_beyond_loopback_it_does_not_start_without_a_key(new_caller: Callable[..., Caller]) -> None:
     for host in ("0.0.0.0", "::", "192.168.1.5", "learnd.example"):
-        with pytest.raises(OpenToTheNetwork, match="LEARND_BOOTSTRAP_KEY"):
+        with pytest.raises(Exposed, match="LEARND_BOOTSTRAP_KEY"):
             new_caller(host=host)
     for host in ("127.0.0.1", "::1", "localhost"):
         assert new_caller(host=host).client.get("/v1/runs").status_code == 200

@@ -1,12 +1,19 @@
 """The service tells of itself: whether it lives, whether it can work, and its figures."""
 
+import io
+import json
+import logging
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from service.app import create_app
+from store import networks
+from store.logs import write_logs
 from store.settings import Settings
 from tests.service.callers import Caller
 
@@ -76,11 +83,24 @@ def test_a_sane_request_id_is_kept(caller: Caller, asked: str, kept: bool) -> No
         assert answered
 
 
-def test_what_goes_wrong_with_us_is_told_to_the_log_alone(
-    caller: Caller, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from store import networks
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """The log as a server writes it."""
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers, root.level
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", io.StringIO())
+        stderr = sys.stderr
+        write_logs("info")
+    yield stderr
+    logging.captureWarnings(False)
+    structlog.configure(**before)
+    root.handlers, root.level = handlers, level
 
+
+def test_what_goes_wrong_with_us_is_told_to_the_log_alone(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
+) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret detail\nwith a line of its own")
 
@@ -88,7 +108,6 @@ def test_what_goes_wrong_with_us_is_told_to_the_log_alone(
     answer = caller.client.get("/v1/networks", headers={"X-Request-Id": "the-id"})
     assert (answer.status_code, answer.json["request_id"]) == (500, "the-id")
     assert "secret" not in answer.text
-    logged = capsys.readouterr().err.splitlines()
-    assert len(logged) == 1
-    assert "secret detail" in logged[0]
-    assert "the-id" in logged[0]
+    (told,) = [line for line in map(json.loads, logged.getvalue().splitlines()) if line["event"] == "request failed"]
+    assert told["request_id"] == "the-id"
+    assert "secret detail" in told["exception"]
