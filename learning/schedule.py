@@ -11,6 +11,7 @@ from learning.network import BLOCK_ROWS
 CALLS = 60.0  # µs a step takes however little it computes
 OPERATIONS = 60_000.0  # a µs, of matrix products
 UPDATE = 0.0012  # µs for each weight of a step's update
+WIDE = 2_000.0  # µs of one member's step from which torch's own threads pay; on a busy machine they cost much below it
 MOST_MEMBERS = 128  # in one chunk: beyond, the tensors of a step leave the caches
 
 
@@ -29,7 +30,7 @@ def shares_of(members: int, layout: Layout, rows: int, threads: int) -> list[Sha
     work = members * member_cost(layout, rows)
     paying = max(1, min(threads, members, int(work / CALLS)))
     count = min(members, paying * -(-members // (paying * MOST_MEMBERS)))
-    inside = max(1, min(threads // paying, int(member_cost(layout, rows) / (4 * CALLS))))
+    inside = max(1, min(threads // paying, int(member_cost(layout, rows) / WIDE)))
     bounds = [members * index // count for index in range(count + 1)]
     return [Share(bounds[i], bounds[i + 1], inside, i // paying) for i in range(count)]
 

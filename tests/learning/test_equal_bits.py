@@ -24,6 +24,7 @@ def chunks(monkeypatch):
     def cut(size: int) -> None:
         monkeypatch.setattr(schedule, "MOST_MEMBERS", size)
         monkeypatch.setattr(schedule, "CALLS", 1e-3)
+        monkeypatch.setattr(schedule, "WIDE", 1e-3)
 
     return cut
 
