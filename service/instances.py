@@ -4,6 +4,7 @@ Whole columns at a time, since there may be 100,000 rows; field by field only to
 """
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def _arrays(instances: Sequence[Any], inputs: Sequence[Input]) -> list[list[Any]
         names = ", ".join(each["name"] for each in inputs)
         message = f"an array of {len(inputs)} values, in the order {names}"
         raise Invalid({f"instances.{index}": message for index in wrong[:_MOST_ERRORS]})
-    return [list(values) for values in zip(*instances, strict=True)]
+    return [list(map(itemgetter(place), instances)) for place in range(len(inputs))]
 
 
 def _first_other(instances: Sequence[Any], kind: type) -> str:
