@@ -47,6 +47,8 @@ def resolve(
     types = {column["name"]: column["type"] for column in dataset.columns}
     features, warnings = _features(asked, types, errors)
     _check_target(asked["target"], types, errors)
+    if not errors and not any(_tells(column) for column in dataset.columns if column["name"] in features):
+        errors["features"] = ["at least one column whose value is not the same in every row"]
     if errors:
         raise Invalid(errors)
 
@@ -155,6 +157,11 @@ def _features(
             errors[f"features.{index}"] = [message]
         seen.add(name)
     return list(asked["features"]), []
+
+
+def _tells(column: Mapping[str, Any]) -> bool:
+    """Whether there is anything to learn from: two values, or one that is there in some rows only."""
+    return bool(column["distinct"] > 1 or (column["distinct"] == 1 and column["missing"]))
 
 
 def _check_target(target: str | list[str], types: Mapping[str, str], errors: Errors) -> None:

@@ -173,6 +173,14 @@ def test_a_table_with_nothing_but_the_target_has_no_features(there: Caller) -> N
     assert "beside the target" in answer.json["errors"]["features"][0]
 
 
+def test_features_that_are_the_same_in_every_row_tell_nothing(there: Caller) -> None:
+    same = there.dataset("a,b,y\n" + "1,,p\n1,,q\n" * 10)
+    refused = there.ask(same, "y")
+    assert (refused.status_code, list(refused.json["errors"])) == (422, ["features"])
+    sometimes_missing = there.dataset("a,y\n" + "1,p\n,q\n" * 10)
+    assert there.ask(sometimes_missing, "y").status_code == 202
+
+
 def test_rows_without_a_target_are_dropped_with_a_warning(there: Caller, mixed: str) -> None:
     found = dry(there, there.dataset(mixed), "price", validation={"fraction": 0.25}, test={"fraction": 0.1})
     assert found["rows"] == {"train": 118 - 30 - 12, "validation": 30, "test": 12, "dropped": 2}

@@ -1,0 +1,107 @@
+"""The `learnd` command as somebody types it: what goes where, and how it ends."""
+
+import fcntl
+import socket
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from service import cli, supervisor
+from store.migrating import at_head
+
+LEARND = Path(sys.executable).parent / "learnd"
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """The settings with which `learnd up` would have run."""
+    found = []
+    monkeypatch.setattr(supervisor, "up", found.append)
+    return found
+
+
+def learnd(*arguments, **environment):
+    return CliRunner().invoke(cli.main, [str(each) for each in arguments], env=environment)
+
+
+def test_the_version_is_data_and_nothing_else_is_said():
+    answer = subprocess.run([LEARND, "--version"], capture_output=True, text=True, check=True)
+    assert (answer.stdout, answer.stderr) == (f"{version('learnd')}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["no-such-command"], ["up", "--no-such-option"], ["up", "--port", "x"], ["up", "--slots", "0"]]
+)
+def test_wrong_usage_exits_with_2(taken, arguments):
+    answer = learnd(*arguments)
+    assert (answer.exit_code, answer.stdout, taken) == (2, "", [])
+    assert "Error:" in answer.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "api", "worker", "reconciler", "migrate"])
+def test_a_variable_that_cannot_be_read_is_wrong_usage_of_every_command(taken, command):
+    answer = learnd(command, LEARND_LEASE_SECONDS="soon")
+    assert (answer.exit_code, taken) == (2, [])
+    assert "LEARND_LEASE_SECONDS" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "field", "default", "from_variable", "from_option"),
+    [
+        ("--host", "host", "127.0.0.1", "::1", "localhost"),
+        ("--port", "port", 8080, 8081, 8082),
+        ("--data-dir", "data_dir", Path("learnd-data"), Path("a"), Path("b")),
+        ("--slots", "slots", 1, 2, 3),
+        ("--api-processes", "api_processes", 1, 2, 3),
+    ],
+)
+def test_an_option_wins_over_its_variable_and_that_over_the_default(
+    taken, option, field, default, from_variable, from_option
+):
+    variable = {f"LEARND_{field.upper()}": str(from_variable)}
+    answers = [learnd("up"), learnd("up", **variable), learnd("up", option, from_option, **variable)]
+    assert [each.exit_code for each in answers] == [0, 0, 0]
+    assert [getattr(each, field) for each in taken] == [default, from_variable, from_option]
+
+
+def test_migrate_makes_the_tables(tmp_path):
+    folder = tmp_path / "data"
+    assert learnd("migrate", LEARND_DATA_DIR=str(folder)).exit_code == 0
+    assert at_head(f"sqlite:///{folder / 'learnd.db'}")
+
+
+@pytest.mark.parametrize("command", ["worker", "reconciler"])
+def test_what_needs_a_broker_says_so(command, tmp_path):
+    answer = subprocess.run([LEARND, command], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "LEARND_REDIS_URL" in answer.stderr
+
+
+def up(folder, *arguments):
+    return learnd("up", "--data-dir", folder, *arguments)
+
+
+def test_a_folder_that_another_uses_is_refused(tmp_path):
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        answer = up(tmp_path, "--port", 0)
+    assert (answer.exit_code, answer.stdout) == (1, "")
+    assert str(tmp_path) in answer.stderr
+
+
+def test_a_port_that_another_listens_on_is_refused(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        answer = up(tmp_path, "--port", port)
+    assert (answer.exit_code, answer.stdout) == (1, "")
+    assert str(port) in answer.stderr
+
+
+def test_another_address_than_loopback_is_refused_while_no_key_exists(tmp_path):
+    answer = up(tmp_path, "--port", 0, "--host", "0.0.0.0")
+    assert (answer.exit_code, answer.stdout) == (1, "")
+    assert "LEARND_BOOTSTRAP_KEY" in answer.stderr
