@@ -104,7 +104,8 @@ def _logs_are_set_up(**_: Any) -> None:
 def main() -> None:
     settings = Settings.from_environment()
     if not settings.redis_url:
-        sys.exit("a worker hears of new runs through a broker: set LEARND_REDIS_URL, or use `learnd up`")
+        print("a worker hears of new runs through a broker: set LEARND_REDIS_URL, or use `learnd up`", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
     write_logs(settings.log_level)
     for library in ("celery", "kombu"):
         logging.getLogger(library).setLevel(logging.WARNING)  # a line for every bell tells nobody anything

@@ -147,7 +147,8 @@ class Reconciler:
 def main() -> None:
     settings = Settings.from_environment()
     if not settings.redis_url:
-        sys.exit("the reconciler rings through a broker: set LEARND_REDIS_URL, or use `learnd up`")
+        print("the reconciler rings through a broker: set LEARND_REDIS_URL, or use `learnd up`", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
     write_logs(settings.log_level)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))  # whatever it is doing rolls back

@@ -1,6 +1,7 @@
 """What a finished attempt leaves: its metrics, its weights as one file, and the receipt by which it can be repeated."""
 
 import platform
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -84,7 +85,7 @@ class Outcome:
         return found
 
     def _receipt(self, sha256: str, device: str, threads: int) -> dict[str, Any]:
-        versions = {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
+        versions = _versions()
         capability = torch.backends.cpu.get_cpu_capability()
         return {
             "dataset_sha256": self._claim.dataset.sha256,
@@ -99,6 +100,11 @@ class Outcome:
             "exactness": f"torch {versions['torch']}, {platform.machine()} {capability}, {device}",
             "weights_sha256": sha256,
         }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
 
 
 def _without_repeats(warnings: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ class Slot:
         die_with_parent(parent=parent)
         _offer_to_the_oom_killer()
         threads = max(1, len(os.sched_getaffinity(0)) // settings.slots)
-        torch.set_num_threads(threads)
+        torch.set_num_threads(1)  # the fit takes more where that pays; for small tensors waking them costs milliseconds
         self._worker = worker
         self._parent = parent
         self._owner = ProcessIdentity.current()

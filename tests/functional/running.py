@@ -64,7 +64,7 @@ class Service:
 
     def processes(self) -> set[tuple[int, int]]:
         """Pid and start time of everything that descends from it, itself included."""
-        return _descendants(self.pid)
+        return descendants(self.pid)
 
     def stop(self, number: int = signal.SIGINT) -> int:
         self.client.close()
@@ -123,7 +123,7 @@ def alive(process: tuple[int, int]) -> bool:
     return found is not None and found[1:] == (process[1],) and found[0] not in "ZX"
 
 
-def _descendants(root: int) -> set[tuple[int, int]]:
+def descendants(root: int) -> set[tuple[int, int]]:
     parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (line := _read(entry / "stat")):

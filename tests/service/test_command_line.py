@@ -50,18 +50,17 @@ def test_a_variable_that_cannot_be_read_is_wrong_usage_of_every_command(taken, c
 
 
 @pytest.mark.parametrize(
-    ("option", "field", "default", "from_variable", "from_option"),
+    ("option", "default", "from_variable", "from_option"),
     [
-        ("--host", "host", "127.0.0.1", "::1", "localhost"),
-        ("--port", "port", 8080, 8081, 8082),
-        ("--data-dir", "data_dir", Path("learnd-data"), Path("a"), Path("b")),
-        ("--slots", "slots", 1, 2, 3),
-        ("--api-processes", "api_processes", 1, 2, 3),
+        ("--host", "127.0.0.1", "::1", "localhost"),
+        ("--port", 8080, 8081, 8082),
+        ("--data-dir", Path("learnd-data"), Path("a"), Path("b")),
+        ("--slots", 1, 2, 3),
+        ("--api-processes", 1, 2, 3),
     ],
 )
-def test_an_option_wins_over_its_variable_and_that_over_the_default(
-    taken, option, field, default, from_variable, from_option
-):
+def test_an_option_wins_over_its_variable_and_that_over_the_default(taken, option, default, from_variable, from_option):
+    field = option.removeprefix("--").replace("-", "_")
     variable = {f"LEARND_{field.upper()}": str(from_variable)}
     answers = [learnd("up"), learnd("up", **variable), learnd("up", option, from_option, **variable)]
     assert [each.exit_code for each in answers] == [0, 0, 0]

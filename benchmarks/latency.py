@@ -1,0 +1,80 @@
+"""How long a caller waits for a first metric and for a trained network: `python -m benchmarks.latency`.
+
+Through the whole service, whose worker is warm and idle, as it is for whoever tries one thing after another.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+IRIS = Path(__file__).parents[1] / "examples" / "iris.csv"
+RUNS = 50
+WARM_UP = 3
+POLL_SECONDS = 0.005
+SPEC = {"target": "species", "network": {"layers": [{"units": 32}, {"units": 32}]}, "epochs": 50, "batch_size": 32}
+
+
+@contextmanager
+def service() -> Iterator[httpx2.Client]:
+    """`learnd up` with nothing configured, in a folder of its own, once its worker is warm."""
+    with tempfile.TemporaryDirectory(prefix="learnd-bench-") as folder:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LEARND_")}
+        command = [Path(sys.executable).parent / "learnd", "up", "--port", "0", "--data-dir", Path(folder) / "data"]
+        with (
+            (Path(folder) / "log").open("w") as log,
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+        ):
+            try:
+                assert process.stdout
+                with httpx2.Client(base_url=process.stdout.readline().strip(), timeout=30) as client:
+                    until(lambda: client.get("/v1/workers").json()["data"])
+                    yield client
+            finally:
+                process.terminate()
+                process.wait()
+
+
+def until(look: Callable[[], Any]) -> Any:
+    while not (answer := look()):
+        time.sleep(POLL_SECONDS)
+    return answer
+
+
+def one_run(client: httpx2.Client, dataset: str, seed: int) -> tuple[float, float]:
+    """Milliseconds from before the POST until the first metric, and until `succeeded`, could be read by GET."""
+    began = time.perf_counter()
+    run = client.post("/v1/runs", json={"dataset": dataset, "seed": seed, **SPEC}).raise_for_status().json()["id"]
+    until(lambda: client.get(f"/v1/runs/{run}/metrics", params={"limit": 1}).json()["data"])
+    first = time.perf_counter()
+    status = until(lambda: (s := client.get(f"/v1/runs/{run}").json()["status"]) in ("succeeded", "failed") and s)
+    assert status == "succeeded"
+    return (first - began) * 1e3, (time.perf_counter() - began) * 1e3
+
+
+def measure() -> dict[str, list[float]]:
+    with service() as client:
+        headers = {"Content-Type": "text/csv"}
+        dataset = client.post("/v1/datasets", content=IRIS.read_bytes(), headers=headers).raise_for_status().json()
+        found = [one_run(client, dataset["id"], seed) for seed in range(WARM_UP + RUNS)][WARM_UP:]
+    first, whole = zip(*found, strict=True)
+    return {"POST to the first epoch's metric": list(first), "POST to succeeded, 50 epochs": list(whole)}
+
+
+def main() -> None:
+    print(f"{'Iris, [32, 32], batch 32, milliseconds':42} {'p50':>7} {'p95':>7} {'max':>7}   runs")
+    for name, values in measure().items():
+        median, p95 = statistics.median(values), statistics.quantiles(values, n=20)[18]
+        print(f"{name:42} {median:7.1f} {p95:7.1f} {max(values):7.1f}   {len(values)}")
+
+
+if __name__ == "__main__":
+    main()
