@@ -14,9 +14,9 @@ from service.openapi import IDEMPOTENT, IF_NONE_MATCH
 from service.parts import parts, tenant
 from service.problems import Clash, Invalid
 from service.resolution import Resolved, resolve
-from service.schemas.fields import Nothing
 from service.schemas.run_spec import RunChange, RunIn
 from service.schemas.runs import DryRunOut, RunCreateQuery, RunOut, RunPage, RunPageQuery, RunQuery
+from service.schemas.shapes import Nothing
 from service.waiting import when_changed
 from store import datasets, members, networks, runs
 from store.errors import NotFound

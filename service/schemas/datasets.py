@@ -2,8 +2,9 @@
 
 from marshmallow import fields
 
-from service.schemas.fields import Delimiter, FlagParameter, Shown, StrictSchema, Text, Time, WholeParameter
+from service.schemas.fields import Delimiter, FlagParameter, Text, Time, WholeParameter
 from service.schemas.pages import DEFAULT_LIMIT, MOST_LIMIT, page_of
+from service.schemas.shapes import Shown, StrictSchema
 
 COLUMN_TYPES = ("numeric", "categorical", "boolean", "datetime", "text")
 DEFAULT_MISSING = "NA,N/A,NaN,null"

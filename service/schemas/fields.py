@@ -5,41 +5,16 @@ marshmallow's own fields are lenient: they read "5" and true as numbers, and 1 a
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import INCLUDE, RAISE, Schema, ValidationError, fields
+from marshmallow import ValidationError, fields
 
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
-class Shown(Schema):
-    """What is answered. A later version may add to it, and the document says so."""
-
-    class Meta:  # noqa: D106
-        unknown = INCLUDE
-
-
-class StrictSchema(Schema):
-    """Refuses a name it does not know, and says which it does."""
-
-    class Meta:  # noqa: D106
-        unknown = RAISE
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.error_messages = {
-            "type": "an object",
-            "unknown": f"unknown field; allowed: {', '.join(sorted(self.load_fields)) or 'none'}",
-        }
-
-
-class Nothing(StrictSchema):
-    """A body that may be left out, and says nothing."""
-
-
-class _Worded(fields.Field[Any]):
+class Worded(fields.Field[Any]):
     """`allowed` is what every refusal says; null gets it too, since null never means absent."""
 
     allowed = ""
@@ -58,7 +33,7 @@ class _Worded(fields.Field[Any]):
         return self.read(value)
 
 
-class Number(_Worded, fields.Float):
+class Number(Worded, fields.Float):
     """A finite JSON number, in (above, below) or [at_least, at_most]."""
 
     def __init__(
@@ -70,7 +45,7 @@ class Number(_Worded, fields.Float):
         at_most: float | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**_with_schema(kwargs, **_bounds(above, at_least, below, at_most)))
+        super().__init__(**with_schema(kwargs, **_bounds(above, at_least, below, at_most)))
         self.above, self.at_least, self.below, self.at_most = above, at_least, below, at_most
         self.allowed = "a number" + _range_in_words(above, at_least, below, at_most)
 
@@ -92,11 +67,11 @@ class Number(_Worded, fields.Float):
         return number
 
 
-class Whole(_Worded, fields.Integer):
+class Whole(Worded, fields.Integer):
     """A whole number from `at_least` to `at_most`; 3.0 is one in JSON, "3" and true are none."""
 
     def __init__(self, *, at_least: int, at_most: int, **kwargs: Any) -> None:
-        super().__init__(**_with_schema(kwargs, minimum=at_least, maximum=at_most))
+        super().__init__(**with_schema(kwargs, minimum=at_least, maximum=at_most))
         self.at_least, self.at_most = at_least, at_most
         self.allowed = f"a whole number from {at_least} to {at_most}"
 
@@ -116,7 +91,7 @@ class WholeParameter(Whole):
         return super().read(int(value))
 
 
-class Flag(_Worded, fields.Boolean):
+class Flag(Worded, fields.Boolean):
     allowed = "true or false"
 
     def read(self, value: Any) -> bool:
@@ -132,11 +107,11 @@ class FlagParameter(Flag):
         return bool(value == "true")
 
 
-class Text(_Worded, fields.String):
+class Text(Worded, fields.String):
     """Text on one line: no control character reaches a log, a header or a terminal."""
 
     def __init__(self, *, shortest: int = 1, longest: int = 200, **kwargs: Any) -> None:
-        super().__init__(**_with_schema(kwargs, minLength=shortest, maxLength=longest))
+        super().__init__(**with_schema(kwargs, minLength=shortest, maxLength=longest))
         self.shortest, self.longest = shortest, longest
         self.allowed = f"text of {shortest} to {longest} characters, without control characters"
 
@@ -146,7 +121,7 @@ class Text(_Worded, fields.String):
         return value
 
 
-class Delimiter(_Worded, fields.String):
+class Delimiter(Worded, fields.String):
     allowed = "one ASCII character that is no letter, digit, quote, dot, minus or line break"
 
     _PATTERN = re.compile(r"[\t !#$%&()*+,/:;<=>?@\[\\\]^_`{|}~]")
@@ -157,7 +132,7 @@ class Delimiter(_Worded, fields.String):
         return value
 
 
-class ColumnName(_Worded, fields.String):
+class ColumnName(Worded, fields.String):
     """A header may hold anything, so a column's name is only looked up."""
 
     allowed = "the name of a column"
@@ -168,9 +143,9 @@ class ColumnName(_Worded, fields.String):
         return value
 
 
-class Choice(_Worded, fields.String):
+class Choice(Worded, fields.String):
     def __init__(self, choices: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(**_with_schema(kwargs, enum=[*choices, *([None] if kwargs.get("allow_none") else [])]))
+        super().__init__(**with_schema(kwargs, enum=[*choices, *([None] if kwargs.get("allow_none") else [])]))
         self.choices = tuple(choices)
         self.allowed = f"one of {', '.join(choices)}"
 
@@ -180,7 +155,7 @@ class Choice(_Worded, fields.String):
         return value
 
 
-class Time(_Worded, fields.DateTime):
+class Time(Worded, fields.DateTime):
     """RFC 3339 with its offset; kept in UTC."""
 
     allowed = "a time as RFC 3339 with an offset, like 2026-01-31T12:00:00Z"
@@ -204,72 +179,7 @@ def as_text(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-class Items(_Worded, fields.List[Any]):
-    """A list of `shortest` to `longest` values of one kind."""
-
-    def __init__(self, inner: Any, *, shortest: int = 0, longest: int, noun: str, **kwargs: Any) -> None:
-        super().__init__(inner, **_with_schema(kwargs, minItems=shortest, maxItems=longest))
-        self.shortest, self.longest = shortest, longest
-        self.allowed = f"a list of {shortest} to {longest} {noun}"
-
-    def read(self, value: Any) -> list[Any]:
-        if not isinstance(value, list) or not self.shortest <= len(value) <= self.longest:
-            raise self.refuse()
-        found, errors = [], {}
-        for index, each in enumerate(value):
-            try:
-                found.append(self.inner.deserialize(each))
-            except ValidationError as error:
-                errors[index] = error.messages
-        if errors:
-            raise ValidationError(errors)
-        return found
-
-
-class Labels(_Worded, fields.Dict):
-    """A caller's own notes on a run."""
-
-    MOST, LONGEST_KEY, LONGEST_VALUE = 16, 64, 500
-
-    allowed = f"an object of at most {MOST} texts, names of 1 to {LONGEST_KEY} characters, values up to {LONGEST_VALUE}"
-
-    def __init__(self, **kwargs: Any) -> None:
-        values = {"type": "string", "maxLength": self.LONGEST_VALUE}
-        super().__init__(**_with_schema(kwargs, maxProperties=self.MOST, additionalProperties=values))
-
-    def read(self, value: Any) -> dict[str, str]:
-        if not isinstance(value, dict) or len(value) > self.MOST:
-            raise self.refuse()
-        for key, text in value.items():
-            if not 1 <= len(key) <= self.LONGEST_KEY or not isinstance(text, str) or len(text) > self.LONGEST_VALUE:
-                raise self.refuse()
-        return dict(value)
-
-
-class Object(fields.Nested):
-    """A nested object whose own null, if allowed, is said in the message."""
-
-    default_error_messages = {"null": "an object; null is not allowed", "type": "an object"}  # noqa: RUF012
-
-
-class Either(_Worded):
-    """One of several forms, told apart by the JSON type of the value."""
-
-    def __init__(
-        self, forms: Mapping[type | tuple[type, ...], fields.Field[Any]], *, allowed: str, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.forms = dict(forms)
-        self.allowed = allowed
-
-    def read(self, value: Any) -> Any:
-        for kind, form in self.forms.items():
-            if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
-                return form.deserialize(value)
-        raise self.refuse()
-
-
-def _with_schema(kwargs: dict[str, Any], **schema: Any) -> dict[str, Any]:
+def with_schema(kwargs: dict[str, Any], **schema: Any) -> dict[str, Any]:
     told = {name: value for name, value in schema.items() if value is not None}
     return {**kwargs, "metadata": {**told, **kwargs.get("metadata", {})}}
 

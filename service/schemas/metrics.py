@@ -2,8 +2,9 @@
 
 from marshmallow import fields
 
-from service.schemas.fields import Choice, Shown, StrictSchema, Text, Time, WholeParameter
+from service.schemas.fields import Choice, Text, Time, WholeParameter
 from service.schemas.pages import PageQuery, page_of
+from service.schemas.shapes import Shown, StrictSchema
 
 MOST_MEMBER = 100_000
 MOST_POINTS = 100_000

@@ -4,8 +4,9 @@ from typing import Any
 
 from marshmallow import fields
 
-from service.schemas.fields import Choice, Items, Number, Object, Shown, StrictSchema, Text, Time, Whole
+from service.schemas.fields import Choice, Number, Text, Time, Whole
 from service.schemas.pages import page_of
+from service.schemas.shapes import Items, Object, Shown, StrictSchema
 
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
 NORMALIZATIONS = ("batch", "layer")

@@ -2,7 +2,8 @@
 
 from marshmallow import Schema, fields
 
-from service.schemas.fields import Shown, StrictSchema, Text, WholeParameter
+from service.schemas.fields import Text, WholeParameter
+from service.schemas.shapes import Shown, StrictSchema
 
 DEFAULT_LIMIT, MOST_LIMIT = 50, 1_000
 

@@ -2,8 +2,9 @@
 
 from marshmallow import fields
 
-from service.schemas.fields import Flag, Number, Shown, StrictSchema, Whole
+from service.schemas.fields import Flag, Number, Whole
 from service.schemas.metrics import MOST_MEMBER
+from service.schemas.shapes import Shown, StrictSchema
 
 MOST_INSTANCES = 100_000
 _VALUE = {"type": ["number", "string", "boolean", "null"]}

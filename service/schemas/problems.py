@@ -2,7 +2,7 @@
 
 from marshmallow import fields
 
-from service.schemas.fields import Shown
+from service.schemas.shapes import Shown
 
 
 class ProblemOut(Shown):

@@ -7,21 +7,9 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validates_schema
 
-from service.schemas.fields import (
-    Choice,
-    ColumnName,
-    Either,
-    Flag,
-    Items,
-    Labels,
-    Number,
-    Object,
-    StrictSchema,
-    Text,
-    Time,
-    Whole,
-)
+from service.schemas.fields import Choice, ColumnName, Flag, Number, Text, Time, Whole
 from service.schemas.networks import NetworkShape
+from service.schemas.shapes import Either, Items, Labels, Object, StrictSchema
 
 TASKS = ("regression", "binary", "multiclass", "multilabel")
 LOSSES = ("squared_error", "absolute_error", "huber", "binary_cross_entropy", "cross_entropy", "poisson")

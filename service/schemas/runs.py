@@ -4,8 +4,9 @@ from typing import Any
 
 from marshmallow import fields, pre_dump
 
-from service.schemas.fields import Choice, FlagParameter, Shown, StrictSchema, Text, Time, WholeParameter
+from service.schemas.fields import Choice, FlagParameter, Text, Time, WholeParameter
 from service.schemas.pages import PageQuery, page_of
+from service.schemas.shapes import Shown, StrictSchema
 from store.states import STATUSES
 
 MOST_WAIT = 60

@@ -2,7 +2,8 @@
 
 from marshmallow import fields
 
-from service.schemas.fields import Shown, Time
+from service.schemas.fields import Time
+from service.schemas.shapes import Shown
 
 
 class SlotOut(Shown):
