@@ -20,6 +20,7 @@ from service.schemas.shapes import Nothing
 from service.waiting import when_changed
 from store import datasets, members, networks, runs
 from store.errors import NotFound
+from store.positions import positions
 from store.runs import Run, Verb
 from store.states import FINAL
 
@@ -81,7 +82,8 @@ class Runs(MethodView):
         """List runs, newest first; their members are not shown here"""
         with parts().database.read() as tx:
             page = runs.page(tx, tenant(), **query)
-            data = [_dumped(tx, run, []) for run in page.data]
+            waiting = positions(tx, page.data)
+        data = [_dumped(run, waiting.get(run.id), []) for run in page.data]
         return answers.plain({"data": data, "has_more": page.has_more, "next": page.next})
 
 
@@ -157,11 +159,10 @@ class Receipt(MethodView):
 
 def shown(tx: Connection, run: Run) -> dict[str, Any]:
     """A run as the API shows it, with the first of its members."""
-    return _dumped(tx, run, members.first(tx, run.tenant, run.id, MEMBERS_SHOWN))
+    return _dumped(run, runs.queue_position(tx, run), members.first(tx, run.tenant, run.id, MEMBERS_SHOWN))
 
 
-def _dumped(tx: Connection, run: Run, shown_members: Sequence[members.Member]) -> dict[str, Any]:
-    position = runs.queue_position(tx, run)
+def _dumped(run: Run, position: int | None, shown_members: Sequence[members.Member]) -> dict[str, Any]:
     found: dict[str, Any] = _RUN.dump({**vars(run), "queue_position": position, "members": shown_members})
     return found
 
