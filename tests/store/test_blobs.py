@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,12 +94,18 @@ def test_a_folder_that_cannot_be_synced_fails_the_write(tmp_path, monkeypatch):
 def test_bytes_are_synced_before_they_get_their_name(tmp_path, monkeypatch):
     order = []
     fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda handle: (order.append("sync"), fsync(handle))[1])
+
+    def noted(handle: int) -> None:
+        status = os.fstat(handle)
+        order.append(("file", status.st_size) if stat.S_ISREG(status.st_mode) else "folder")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
     monkeypatch.setattr(Path, "replace", lambda path, to: (order.append("rename"), replace(path, to))[1])
     Blobs(f"file://{tmp_path}", tmp_path).put(b"content")
     named = order.index("rename")
-    assert "sync" in order[:named]
-    assert "sync" in order[named:]
+    assert ("file", len(b"content")) in order[:named]
+    assert "folder" in order[named:]
 
 
 def test_a_full_disk_says_so(tmp_path, monkeypatch):
@@ -125,7 +132,18 @@ def test_only_old_temporary_files_are_swept(tmp_path):
 
 
 def test_what_is_no_key_of_ours_never_reaches_the_disk(blobs):
-    for key in ("", "x", "../x", "sha256/../../etc/passwd", "sha256/ab/" + "c" * 61, "sha256/AB/" + "c" * 62 + "\n"):
+    whole = "sha256/ab/" + "c" * 62
+    for key in (
+        whole + "/../../x",
+        whole + "\n",
+        "/" + whole,
+        "",
+        "x",
+        "../x",
+        "sha256/../../etc/passwd",
+        "sha256/ab/" + "c" * 61,
+        "sha256/AB/" + "c" * 62,
+    ):
         for use in (blobs.get, blobs.local_path, blobs.exists, blobs.delete):
             with pytest.raises(ValueError, match="not a blob key"):
                 use(key)

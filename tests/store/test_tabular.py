@@ -159,6 +159,8 @@ def test_categories_stand_by_code_point(desk):
 def test_whole_numbers_beyond_a_double_stay_whole_in_rows(desk):
     desk.csv("id,x\n9007199254740993,1\n9007199254740995,2\n")
     assert desk.rows() == [[9007199254740993, 1], [9007199254740995, 2]]
+    desk.ndjson('{"id":9007199254740993}\n{"id":1}\n')
+    assert desk.rows() == [[9007199254740993], [1]]
 
 
 def test_numbers_so_large_that_their_squares_overflow_have_figures(desk):
@@ -231,6 +233,8 @@ def test_an_almost_numeric_column_is_told_of(desk):
 
 def test_digits_with_underscores_are_no_numbers(desk):
     assert types(desk.csv("id,n\n1_000,2\n1_001,3\n")) == {"id": "categorical", "n": "numeric"}
+    late = desk.csv("id,n\n" + "1,2\n" * 1000 + "1_000,3\n")
+    assert types(late) == {"id": "categorical", "n": "numeric"}
 
 
 def test_a_column_without_values_is_told_of(desk):
