@@ -1,4 +1,3 @@
-# ruff: noqa: N818  (an error is named for what went wrong, as in the rest of the house)
 """What the data can be wrong about, each error with the facts that a caller needs to say it better.
 
 LearningError

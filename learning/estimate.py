@@ -21,6 +21,7 @@ HASHED_AT_ONCE = 1 << 17  # randomness
 MOST_MEMBERS = 128  # schedule
 CALLS, OPERATIONS, UPDATE = 60.0, 60_000.0, 0.0012  # schedule
 PULSE = 25_000.0  # fitting
+SUMS_KEPT = ("gelu", "silu")  # activations
 
 DRAWN_MEMBERS = 32  # whose initial weights are drawn at once
 AROUND = 96 << 20  # the libraries' own buffers, and what the allocator holds back
@@ -48,6 +49,8 @@ def memory_parts(spec: Mapping[str, Any], rows: int, inputs: int, outputs: int, 
     targets = len(spec["target"]) if isinstance(spec["target"], list) else 1
     moments = 2 if first.optimizer.name == "adam" else 0
 
+    summed = sum(_padded(layer.units) for layer in first.network.layers if layer.activation in SUMS_KEPT)
+
     at_work = min(threads, count)
     chunks = at_work * -(-count // (at_work * MOST_MEMBERS))
     chunk = -(-count // chunks)  # members
@@ -74,8 +77,10 @@ def memory_parts(spec: Mapping[str, Any], rows: int, inputs: int, outputs: int, 
         # As they are, as kept, their gradient in parts and as one, the moments, the optimizer's room, and comparisons.
         "weights": FLOAT * weights * (7 + moments),
         "initialization": 6 * DOUBLE * min(count, DRAWN_MEMBERS) * max(layers),
-        # Each layer's outputs and their gradients, and outputs again for the validation.
-        "activations": FLOAT * count * sum(map(_padded, widths)) * (2 * block + BLOCK_ROWS),
+        # Each layer's outputs and their gradients, and outputs again for the validation; the sums where they are kept;
+        # and what one activation or its slope needs on its way.
+        "activations": FLOAT * count * (sum(map(_padded, widths)) + summed) * (2 * block + BLOCK_ROWS)
+        + FLOAT * at_work * chunk * 3 * max(map(_padded, widths)) * block,
         # The outputs twice, once in the order of the blocks; of each real one the float64 terms of the metrics.
         "evaluation": at_work * (2 * FLOAT * evaluated + 5 * DOUBLE * evaluated * outputs // out),
         # A copy of the state, and two of that copy on its way into a file.

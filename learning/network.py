@@ -35,18 +35,25 @@ class Network:
         self.activations = [ACTIVATIONS[layer.activation] for layer in layout.layers]
         self.masks = [layer.mask(weights) for layer in layout.layers]
         self.outputs = [weights.new_empty(members, rows, layer.padded_units) for layer in layout.layers]
+        # The sums h, in tensors of their own only where the slope is not had from the outputs.
+        self.sums = [
+            torch.empty_like(y) if activation.keeps_sums else y
+            for y, activation in zip(self.outputs, self.activations, strict=True)
+        ]
 
     def forward(self, inputs: Tensor, last: Tensor | None = None) -> Tensor:
         """[K, rows, padded in] → outputs [K, rows, padded out], in `last` or a tensor that the next call overwrites."""
         y = inputs
         if last is not None:
-            self.outputs[-1] = last
-        for weight, bias, activation, mask, h in zip(
-            self.weights, self.biases, self.activations, self.masks, self.outputs, strict=True
+            self.outputs[-1] = self.sums[-1] = last
+        for weight, bias, activation, mask, h, out in zip(
+            self.weights, self.biases, self.activations, self.masks, self.sums, self.outputs, strict=True
         ):
             _affine(y, weight, bias, out=h)
-            activation.forward(h, mask)
-            y = h
+            if h is not out:
+                out.copy_(h)
+            activation.forward(out, mask)
+            y = out
         return y
 
 
@@ -82,7 +89,7 @@ class Gradient:
                 torch.sum(delta, 1, out=self.biases[index])
             if index:
                 _affine(delta, self.transposed[index], None, out=self.deltas[index - 1])
-                self.network.activations[index - 1].backward(self.deltas[index - 1], below)
+                self.network.activations[index - 1].backward(self.deltas[index - 1], self.network.sums[index - 1])
 
     def collect(self) -> Tensor:
         return torch.cat(self.parts, 1, out=self.flat)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu")
+ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
 OPTIMIZERS = ("gd", "sgd", "adam")
 INITIALIZATIONS = ("xavier", "he")
 LOSSES_OF_TASK = {

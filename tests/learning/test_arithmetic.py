@@ -18,7 +18,7 @@ def _activation(name):
     def both(x, y, z):
         out, slope = x.clone(), y.clone()
         ACTIVATIONS[name].forward(out, torch.ones_like(out))
-        ACTIVATIONS[name].backward(slope, out)
+        ACTIVATIONS[name].backward(slope, x if ACTIVATIONS[name].keeps_sums else out)
         return torch.cat([out, slope])
 
     return both

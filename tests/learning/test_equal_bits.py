@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learning import schedule
+from learning.specs import ACTIVATIONS
 from tests.learning.trials import alone, examples, members, run
 
 SHAPES = [
@@ -14,6 +15,7 @@ SHAPES = [
     (333, (333,), "multiclass", 7),
     (7, (), "binary", 1),
     (3, ((1, "sigmoid"), (7, "identity")), "regression", 1),
+    (5, ((20, "gelu"), (33, "silu"), (7, "softplus"), (20, "elu"), (3, "leaky_relu")), "multiclass", 3),
 ]
 
 
@@ -52,7 +54,7 @@ def test_a_member_in_company_has_the_bits_it_has_alone(shape, batch_size, chunks
 def test_any_member_of_any_population_has_the_bits_it_has_alone(data):
     task = data.draw(st.sampled_from(["regression", "binary", "multiclass"]))
     widths = st.sampled_from([1, 3, 7, 16, 20, 33])
-    activations = st.sampled_from(["identity", "sigmoid", "tanh", "relu"])
+    activations = st.sampled_from(ACTIVATIONS)
     layers = tuple(data.draw(st.lists(st.tuples(widths, activations), max_size=3)))
     width = 1 if task == "binary" else data.draw(st.sampled_from([2, 3, 7, 17]))
     inputs = data.draw(widths)

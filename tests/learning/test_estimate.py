@@ -4,7 +4,18 @@ import sys
 
 import pytest
 
-from learning import batches, estimate, evaluation, fitting, layout, network, preprocessing, randomness, schedule
+from learning import (
+    activations,
+    batches,
+    estimate,
+    evaluation,
+    fitting,
+    layout,
+    network,
+    preprocessing,
+    randomness,
+    schedule,
+)
 from learning.estimate import memory_bytes, memory_parts
 from learning.layout import Layout
 from learning.specs import LayerSpec, NetworkSpec
@@ -84,6 +95,7 @@ def test_the_figures_taken_from_other_files_are_theirs():
     assert estimate.EVALUATED_NUMBERS == evaluation.HELD_NUMBERS
     assert estimate.HASHED_AT_ONCE == randomness.HASHED_AT_ONCE
     assert estimate.PULSE == fitting.PULSE
+    assert [name for name, each in activations.ACTIVATIONS.items() if each.keeps_sums] == [*estimate.SUMS_KEPT]
     ours = (estimate.MOST_MEMBERS, estimate.CALLS, estimate.OPERATIONS, estimate.UPDATE)
     assert ours == (schedule.MOST_MEMBERS, schedule.CALLS, schedule.OPERATIONS, schedule.UPDATE)
 

@@ -9,6 +9,15 @@ from learning.weights import flat_of, tensors_of
 from tests.learning.trials import network
 
 F64 = torch.float64
+TORCHS = {
+    "identity": lambda h: h,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    **{name: getattr(torch.nn.functional, name) for name in ("leaky_relu", "elu", "gelu", "silu")},
+    # Torch's takes log(1 + e^h) for h from a threshold on, of 20 if nothing is said: too coarse to compare with.
+    "softplus": lambda h: torch.nn.functional.softplus(h, threshold=40.0),
+}
 CASES = [("squared_error", 3), ("binary_cross_entropy", 1), ("binary_cross_entropy", 4), ("cross_entropy", 5)]
 
 
@@ -37,9 +46,7 @@ def _plain(layout, tensors, x, k):
     y = x
     for index, layer in enumerate(layout.layers):
         y = y @ tensors[f"layers.{index}.weight"][k] + tensors[f"layers.{index}.bias"][k]
-        y = {"identity": lambda h: h, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}[
-            layer.activation
-        ](y)
+        y = TORCHS[layer.activation](y)
     return y
 
 
@@ -107,6 +114,19 @@ def test_losses_are_torchs_own(loss, width):
     assert found.shape == (4, 50)
     for k in range(4):
         torch.testing.assert_close(found[k], _torchs_losses(loss, outputs[k], targets), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_an_activation_and_its_slope_are_torchs_own_far_from_zero_too(activation):
+    h = torch.cat([torch.linspace(-19, 19, 401, dtype=F64), torch.tensor([-700.0, -60.0, 0.5, 60.0, 700.0], dtype=F64)])
+    ours, slope = h.clone(), torch.ones_like(h)
+    ACTIVATIONS[activation].forward(ours, torch.ones_like(h))
+    ACTIVATIONS[activation].backward(slope, h if ACTIVATIONS[activation].keeps_sums else ours)
+    asked = h.clone().requires_grad_()
+    theirs = TORCHS[activation](asked)
+    theirs.sum().backward()
+    torch.testing.assert_close(ours, theirs.detach(), rtol=0, atol=1e-10)
+    torch.testing.assert_close(slope, asked.grad, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("size", [30.0, 1e4, 1e30])

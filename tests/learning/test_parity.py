@@ -11,7 +11,17 @@ from tests.learning.trials import examples, member, run
 
 ROWS, INPUTS, F64 = 93, 6, torch.float64
 WIDTHS = {"regression": 2, "binary": 1, "multiclass": 4}
-MODULES = {"identity": torch.nn.Identity, "sigmoid": torch.nn.Sigmoid, "tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
+MODULES = {
+    "identity": torch.nn.Identity,
+    "sigmoid": torch.nn.Sigmoid,
+    "tanh": torch.nn.Tanh,
+    "relu": torch.nn.ReLU,
+    "leaky_relu": torch.nn.LeakyReLU,
+    "elu": torch.nn.ELU,
+    "gelu": torch.nn.GELU,
+    "silu": torch.nn.SiLU,
+    "softplus": lambda: torch.nn.Softplus(threshold=40.0),
+}
 LOSSES = {
     "regression": torch.nn.MSELoss,
     "binary": torch.nn.BCEWithLogitsLoss,
