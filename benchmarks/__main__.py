@@ -1,42 +1,39 @@
-"""All of them, printed and kept in RESULTS.md beside this file, with the machine they ran on."""
+"""Measure all that the README claims, print one table, and write it with the machine to benchmarks/RESULTS.md.
 
-import os
-import platform
+make bench
+python -m benchmarks latency        only that part, and nothing is written
+"""
+
 import sys
-from contextlib import redirect_stdout
 from datetime import UTC, datetime
-from io import StringIO
 from pathlib import Path
 
 from benchmarks import latency, training
+from benchmarks.report import Figure, machine, table
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
+PARTS = {"latency": latency.figures, "training": training.figures}
+RESULTS = Path(__file__).parent / "RESULTS.md"
+ABOUT = """# Results
 
+Written by `make bench`. Each rival was measured in the same run, on the same work, in turn with ours. Ratios carry over
+to other machines, absolute times do not.
 
-class Both(StringIO):
-    """What is written, kept, and shown as it comes."""
-
-    def write(self, text: str) -> int:
-        sys.__stdout__.write(text)
-        sys.__stdout__.flush()
-        return super().write(text)
-
-
-def main() -> None:
-    parts = [f"# Results\n\n{datetime.now(UTC):%Y-%m-%d}, {_processor()}, {os.cpu_count()} cores.\n"]
-    for benchmark in (latency, training):
-        with redirect_stdout(Both()) as said:
-            benchmark.main()
-        parts.append(f"## {benchmark.__name__.rpartition('.')[2].title()}\n\n```\n{said.getvalue()}```\n")
-    RESULTS.write_text("\n".join(parts))
+"""
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+def main(wanted: list[str]) -> int:
+    if unknown := set(wanted) - set(PARTS):
+        print(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    figures: list[Figure] = []
+    for name in wanted or PARTS:
+        print(f"measuring {name} …", file=sys.stderr)
+        figures += PARTS[name]()
+    lines = "\n".join(table(figures))
+    print(lines)
+    if not wanted:
+        RESULTS.write_text(f"{ABOUT}{datetime.now(UTC):%Y-%m-%d}, on {machine()}.\n\n{lines}\n")
+    return 0
 
 
-main()
+sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""How long a caller waits for a first metric and for a trained network: `python -m benchmarks.latency`.
+"""How long a caller waits for a first metric and for a trained network: `python -m benchmarks latency`.
 
 Through the whole service, whose worker is warm and idle, as it is for whoever tries one thing after another.
 """
@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
+
+from benchmarks.report import Figure
 
 IRIS = Path(__file__).parents[1] / "examples" / "iris.csv"
 RUNS = 50
@@ -60,21 +62,16 @@ def one_run(client: httpx2.Client, dataset: str, seed: int) -> tuple[float, floa
     return (first - began) * 1e3, (time.perf_counter() - began) * 1e3
 
 
-def measure() -> dict[str, list[float]]:
+def figures() -> Iterator[Figure]:
     with service() as client:
         headers = {"Content-Type": "text/csv"}
         dataset = client.post("/v1/datasets", content=IRIS.read_bytes(), headers=headers).raise_for_status().json()
         found = [one_run(client, dataset["id"], seed) for seed in range(WARM_UP + RUNS)][WARM_UP:]
     first, whole = zip(*found, strict=True)
-    return {"POST to the first epoch's metric": list(first), "POST to succeeded, 50 epochs": list(whole)}
+    yield Figure(f"POST of an Iris run to its first epoch's metric, {RUNS} runs", _spread(first))
+    yield Figure(f"POST to succeeded: Iris, [32, 32], 50 epochs, batch 32, {RUNS} runs", _spread(whole))
 
 
-def main() -> None:
-    print(f"{'Iris, [32, 32], batch 32, milliseconds':42} {'p50':>7} {'p95':>7} {'max':>7}   runs")
-    for name, values in measure().items():
-        median, p95 = statistics.median(values), statistics.quantiles(values, n=20)[18]
-        print(f"{name:42} {median:7.1f} {p95:7.1f} {max(values):7.1f}   {len(values)}")
-
-
-if __name__ == "__main__":
-    main()
+def _spread(milliseconds: Sequence[float]) -> str:
+    p95 = statistics.quantiles(milliseconds, n=20)[18]
+    return f"p50 {statistics.median(milliseconds):.0f} ms, p95 {p95:.0f} ms"

@@ -1,14 +1,17 @@
-"""Training beside a plain torch loop: `python -m benchmarks.training`.
+"""Training beside a plain torch loop: `python -m benchmarks training`.
 
 The loop is the best of the plain ones: rows permuted once an epoch, batches sliced, Adam fused, on whichever number of
-threads is faster. Rounds alternate between the two, and the best of each is compared, so that a busy machine is fair.
+threads is faster. Rounds alternate between the two, and the medians are compared.
 """
 
 import os
 import time
+from collections.abc import Iterator
+from statistics import median
 
 import torch
 
+from benchmarks.report import Figure
 from learning.examples import Examples
 from learning.fitting import fit
 from learning.specs import LayerSpec, MemberSpec, NetworkSpec, OptimizerSpec
@@ -76,7 +79,7 @@ def seconds(epoch, threads: int | None = None) -> float:
     return taken
 
 
-def main() -> None:
+def figures() -> Iterator[Figure]:
     cores = os.cpu_count() or 1
     for name, (count, inputs, layers, classes, batch, populations) in WORK.items():
         train = rows_of(count, inputs, classes)
@@ -84,16 +87,17 @@ def main() -> None:
         ours = {
             members: engine(train, layers, classes, batch, members=members, threads=cores) for members in populations
         }
-        loops, best = [], {members: [] for members in populations}
+        loops, found = [], {members: [] for members in populations}
         for _ in range(ROUNDS):
-            loops += [seconds(loop, 1), seconds(loop, cores)]
+            loops.append(min(seconds(loop, 1), seconds(loop, cores)))
             for members, epoch in ours.items():
-                best[members].append(seconds(epoch))
-        print(f"{name}: torch loop {min(loops) * 1e3:.1f} ms an epoch, {cores} cores")
-        for members, times in best.items():
-            ratio = min(loops) * members / min(times)
-            print(f"  {members:4} members: {min(times) * 1e3:8.1f} ms an epoch, {ratio:.1f} times as fast")
-
-
-if __name__ == "__main__":
-    main()
+                found[members].append(seconds(epoch))
+        for members, times in found.items():
+            theirs, taken = median(loops) * members, median(times)
+            networks = "one network" if members == 1 else f"{members} networks"
+            yield Figure(
+                f"an epoch of {count:,} rows, {name}, Adam, {networks}",
+                f"{taken * 1e3:.1f} ms",
+                f"{theirs * 1e3:.1f} ms: the plain torch loop{'' if members == 1 else ', one after another'}",
+                theirs / taken,
+            )
