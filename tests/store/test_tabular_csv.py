@@ -24,7 +24,7 @@ AWKWARD = st.sampled_from(
 
 
 @given(data=st.data())
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_pythons_csv_writes_is_read_back(desk, data):
     """As strings, so that nothing but the reading is tried."""
     width = data.draw(st.integers(1, 4))
@@ -46,7 +46,7 @@ def test_what_pythons_csv_writes_is_read_back(desk, data):
 
 
 @given(text=st.text('ab1."\n\r, ', max_size=25))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_is_read_as_python_reads_it_or_refused(desk, text):
     try:
         reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=', "' in text, strict=True)

@@ -32,7 +32,7 @@ RECORDS = st.lists(
 
 
 @given(records=RECORDS)
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_json_lines_are_read_back(desk, records):
     table = desk.ndjson("\n".join(json.dumps(record) for record in records), types={}, missing=())
     names = list(types(table))
