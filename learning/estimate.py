@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from learning.specs import members_of
+from learning.specs import members_of, moments_of
 
 # Each of these stands in the file that is named, which needs torch; a test holds the two equal.
 TILE = 16  # layout
@@ -47,7 +47,8 @@ def memory_parts(spec: Mapping[str, Any], rows: int, inputs: int, outputs: int, 
     weights = count * sum(layers)
     wide, out = _padded(inputs), _padded(outputs)
     targets = len(spec["target"]) if isinstance(spec["target"], list) else 1
-    moments = 2 if first.optimizer.name == "adam" else 0
+    moments = len(moments_of(members))
+    clipping = 2 * any(member.optimizer.clip_norm is not None for member in members)  # squares, and sums of them
 
     summed = sum(_padded(layer.units) for layer in first.network.layers if layer.activation in SUMS_KEPT)
 
@@ -75,7 +76,7 @@ def memory_parts(spec: Mapping[str, Any], rows: int, inputs: int, outputs: int, 
         # The gathered inputs and where they lie; outputs up to the next pulse, and the losses made of them.
         "batches": at_work * FLOAT * (3 * gathered + 5 * held * chunk * block * out),
         # As they are, as kept, their gradient in parts and as one, the moments, the optimizer's room, and comparisons.
-        "weights": FLOAT * weights * (7 + moments),
+        "weights": FLOAT * weights * (7 + moments + clipping),
         "initialization": 6 * DOUBLE * min(count, DRAWN_MEMBERS) * max(layers),
         # Each layer's outputs and their gradients, and outputs again for the validation; the sums where they are kept;
         # and what one activation or its slope needs on its way.

@@ -20,7 +20,7 @@ from learning.initialization import initial_weights
 from learning.layout import Layout
 from learning.population import Population, Progress
 from learning.schedule import Share, shares_of, step_cost, validation_cost
-from learning.specs import MemberSpec
+from learning.specs import MemberSpec, moments_of
 from learning.targets import Target
 from learning.weights import member_sha256, slice_member, tensors_of
 
@@ -104,9 +104,9 @@ def fit(
 ) -> Iterator[Pulse]:
     """Train K networks, from `state` if there is one, and yield a pulse at least once an epoch.
 
-    The members differ in seed and learning rate only; ValueError otherwise. They run in the dtype and on the device of
-    `train.inputs`. `threads` is how many processor cores to use, and changes no bit of any result; torch's own number
-    of threads is left as it was, whatever it was. The last pulse is `finished`, even if `state` already was.
+    The members differ in their seeds and their optimizers' numbers only; ValueError otherwise. They run in the dtype
+    and on the device of `train.inputs`. `threads` is how many processor cores to use, and changes no bit of any result;
+    torch's own number of threads is left as it was. The last pulse is `finished`, even if `state` already was.
     """
     run = _Run(tuple(members), target=target, train=train, validation=validation, state=state, threads=threads)
     with ExitStack() as stack:
@@ -145,7 +145,7 @@ class _Run:
         if state is None:
             seeds = [spec.seed for spec in specs]
             weights = initial_weights(self.layout, seeds, first.initialization, train.inputs.dtype)
-            self.progress = Progress.start(weights.to(train.inputs.device), first.optimizer.name)
+            self.progress = Progress.start(weights.to(train.inputs.device), moments_of(specs))
         else:
             device = train.inputs.device
             self.progress = Progress.of({name: t.to(device, copy=True) for name, t in state.tensors.items()})
@@ -228,7 +228,7 @@ def _check_alike(specs: Sequence[MemberSpec]) -> None:
     """Raise ValueError unless the members differ in nothing but what the engine takes from each one."""
     first = specs[0]
     for spec in specs:
-        optimizer = replace(spec.optimizer, learning_rate=first.optimizer.learning_rate, betas=first.optimizer.betas)
+        optimizer = replace(first.optimizer, name=spec.optimizer.name, nesterov=spec.optimizer.nesterov)
         alike = replace(spec, index=first.index, seed=first.seed, overrides=first.overrides, optimizer=optimizer)
-        if alike != replace(first, optimizer=replace(first.optimizer)):
+        if alike != first:
             raise ValueError(f"member {spec.index} has another shape than member {first.index}")

@@ -1,61 +1,113 @@
 """How a step changes the weights, written once for any number of members; with g the gradient ∂E/∂w:
 
-    gd, sgd   w ← w - ε g
+    gd, sgd   u ← µ u + g                                                     momentum µ, from u = 0
+              w ← w - ε u, or with Nesterov's look ahead w - ε (g + µ u)
     adam      m ← β₁ m + (1 - β₁) g     v ← β₂ v + (1 - β₂) g²                Kingma and Ba 2015, algorithm 1
               w ← w - ε (m / (1 - β₁ᵗ)) / (√(v / (1 - β₂ᵗ)) + 1e-8)
+    adamw     w ← (1 - ε λ) w, then as adam                                   Loshchilov and Hutter 2019, algorithm 2
+    rmsprop   v ← 0.99 v + 0.01 g²      u ← µ u + g / (√v + 1e-8)             Tieleman and Hinton 2012, lecture 6.5
+              w ← w - ε u
 
-gd and sgd differ in what a batch is, not in what a step is. Learning rates and βs are a member's own, [K, 1].
+Before all of these g is clipped, g ← g · min(1, limit / |g|), and weight decay λ is added, g ← g + λ w; adamw takes its
+own way with λ. gd and sgd differ in what a batch is, not in what a step is. All but names and Nesterov are a member's
+own, [K, 1]. A member without momentum, decay or limit has the same bits beside one that has: 0 u + g is g.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from learning.specs import OptimizerSpec
+from learning.sums import halving_sum
 
 EPSILON = 1e-8
+FADING = 0.99  # of rmsprop's v
 # Added to every g²: its root is far below ε, and it keeps v away from the subnormal numbers that gradients near zero
 # would leave there, of which a square root takes ten times as long.
 TRACE = 1e-30
+NORM_FLOOR = 1e-6  # added to every norm, as torch does
 
 
 class Optimizer(Protocol):
-    """`moments`: the names of what it remembers, each [K, P] and zero before the first step."""
-
-    moments: ClassVar[tuple[str, ...]]
+    """Made of the members' specs, their moments (`OptimizerSpec.moments`, each [K, P]), and their weights."""
 
     def plan(self, first: int, count: int) -> None:
         """Get ready for the steps `first` (from 1) … first + count - 1: what depends on t is made for all at once."""
 
     def step(self, weights: Tensor, gradient: Tensor, planned: int, /) -> None:
-        """Change `weights` [K, P] in place, as the step `first + planned`."""
+        """Change `weights` [K, P] in place, as the step `first + planned`. What `gradient` holds is lost."""
+
+
+class Shaping:
+    """What a gradient goes through before it is used: its length limited, then weight decay's pull to zero added."""
+
+    def __init__(self, specs: Sequence[OptimizerSpec], like: Tensor) -> None:
+        limits = [math.inf if spec.clip_norm is None else spec.clip_norm for spec in specs]
+        decays = [0.0 if spec.name == "adamw" else spec.weight_decay for spec in specs]
+        self.limits = _column(limits, like) if min(limits) < math.inf else None
+        self.decays = _column(decays, like) if any(decays) else None
+
+    def __call__(self, weights: Tensor, gradient: Tensor) -> None:
+        if self.limits is not None:
+            norm = halving_sum(gradient.square(), 1).sqrt_().add_(NORM_FLOOR).unsqueeze(1)
+            gradient.mul_(torch.where(norm > self.limits, self.limits / norm, 1.0))
+        if self.decays is not None:
+            gradient.addcmul_(weights, self.decays)
 
 
 class GradientDescent:
-    moments: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, specs: Sequence[OptimizerSpec], _moments: Mapping[str, Tensor], like: Tensor) -> None:
+    def __init__(self, specs: Sequence[OptimizerSpec], moments: Mapping[str, Tensor], like: Tensor) -> None:
+        self.shape = Shaping(specs, like)
         self.rates = _column([spec.learning_rate for spec in specs], like)
+        self.momentum = _column([spec.momentum for spec in specs], like)
+        self.nesterov = specs[0].nesterov
+        self.velocity = moments.get("velocity")
 
     def plan(self, first: int, count: int) -> None:
         """Nothing here depends on t."""
 
     def step(self, weights: Tensor, gradient: Tensor, _planned: int, /) -> None:
+        self.shape(weights, gradient)
+        if self.velocity is not None:
+            self.velocity.mul_(self.momentum).add_(gradient)
+            gradient = gradient.addcmul_(self.velocity, self.momentum) if self.nesterov else self.velocity
         weights.addcmul_(gradient, self.rates, value=-1.0)
 
 
+class RmsProp:
+    def __init__(self, specs: Sequence[OptimizerSpec], moments: Mapping[str, Tensor], like: Tensor) -> None:
+        self.shape = Shaping(specs, like)
+        self.rates = _column([spec.learning_rate for spec in specs], like)
+        self.momentum = _column([spec.momentum for spec in specs], like)
+        self.square, self.velocity = moments["square"], moments.get("velocity")
+        self.room = torch.empty_like(like)
+        self.trace = torch.full((1, 1), TRACE, dtype=like.dtype, device=like.device)
+        self.fresh = torch.full((1, 1), 1.0 - FADING, dtype=like.dtype, device=like.device)
+
+    def plan(self, first: int, count: int) -> None:
+        """Nothing here depends on t: torch's rmsprop does not correct v for its start from zero either."""
+
+    def step(self, weights: Tensor, gradient: Tensor, _planned: int, /) -> None:
+        self.shape(weights, gradient)
+        room = self.room
+        self.square.lerp_(torch.addcmul(self.trace, gradient, gradient, out=room), self.fresh)
+        direction = torch.div(gradient, torch.sqrt(self.square, out=room).add_(EPSILON), out=room)
+        if self.velocity is not None:
+            direction = self.velocity.mul_(self.momentum).add_(direction)
+        weights.addcmul_(direction, self.rates, value=-1.0)
+
+
 class Adam:
-    """The two corrections are moved onto the step's size and ε, which are one number a member:
+    """Also AdamW. The two corrections are moved onto the step's size and ε, which are one number a member:
 
     w ← w - a m / (√v + e),   a = ε √(1 - β₂ᵗ) / (1 - β₁ᵗ),   e = 1e-8 √(1 - β₂ᵗ)
     """
 
-    moments: ClassVar[tuple[str, ...]] = ("mean", "square")
-
     def __init__(self, specs: Sequence[OptimizerSpec], moments: Mapping[str, Tensor], like: Tensor) -> None:
+        self.shape = Shaping(specs, like)
         self.betas = sorted({spec.betas for spec in specs})
         self.of_member = [self.betas.index(spec.betas) for spec in specs]
         self.rates = torch.tensor([spec.learning_rate for spec in specs], dtype=torch.float64)
@@ -64,6 +116,8 @@ class Adam:
         self.trace = torch.full((1, 1), TRACE, dtype=like.dtype, device=like.device)
         self.fresh_mean = _column([1.0 - spec.betas[0] for spec in specs], like)
         self.fresh_square = _column([1.0 - spec.betas[1] for spec in specs], like)
+        fades = [1.0 - spec.learning_rate * spec.weight_decay for spec in specs if spec.name == "adamw"]
+        self.fades = _column(fades, like) if any(fade != 1.0 for fade in fades) else None
         self.sizes: Sequence[Tensor] = ()
         self.floors: Sequence[Tensor] = ()
 
@@ -76,6 +130,9 @@ class Adam:
         self.floors = (table[:, :, 1] * EPSILON).to(self.room).unsqueeze(2).unbind()
 
     def step(self, weights: Tensor, gradient: Tensor, planned: int, /) -> None:
+        self.shape(weights, gradient)
+        if self.fades is not None:
+            weights.mul_(self.fades)
         room = self.room
         self.mean.lerp_(gradient, self.fresh_mean)
         self.square.lerp_(torch.addcmul(self.trace, gradient, gradient, out=room), self.fresh_square)
@@ -96,5 +153,6 @@ OPTIMIZERS: dict[str, Callable[[Sequence[OptimizerSpec], Mapping[str, Tensor], T
     "gd": GradientDescent,
     "sgd": GradientDescent,
     "adam": Adam,
+    "adamw": Adam,
+    "rmsprop": RmsProp,
 }
-MOMENTS = {"gd": GradientDescent.moments, "sgd": GradientDescent.moments, "adam": Adam.moments}

@@ -14,7 +14,7 @@ from learning.evaluation import BlockedExamples, Evaluation, Values
 from learning.layout import Layout
 from learning.losses import LOSSES, OutputMask
 from learning.network import Gradient, Network
-from learning.optimizers import MOMENTS, OPTIMIZERS, Optimizer
+from learning.optimizers import OPTIMIZERS, Optimizer
 from learning.specs import MemberSpec
 from learning.sums import halving_sum
 from learning.targets import Target
@@ -37,11 +37,11 @@ class Progress:
     failed: Tensor  # [K] bool
 
     @classmethod
-    def start(cls, weights: Tensor, optimizer: str) -> "Progress":
+    def start(cls, weights: Tensor, moments: Sequence[str]) -> "Progress":
         members, device = weights.shape[0], weights.device
         return cls(
             weights=weights,
-            moments={name: torch.zeros_like(weights) for name in MOMENTS[optimizer]},
+            moments={name: torch.zeros_like(weights) for name in moments},
             kept=weights.clone(),
             loss_sum=torch.zeros(members, dtype=torch.float64, device=device),
             best_value=torch.full((members,), torch.inf, device=device),
@@ -64,7 +64,7 @@ class Progress:
 
 
 class Population:
-    """`specs` share everything but what may differ from member to member: seed, learning rate."""
+    """`specs` share everything but what may differ from member to member: the seed, the optimizer's numbers."""
 
     def __init__(
         self,

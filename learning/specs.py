@@ -10,14 +10,17 @@ from itertools import product
 from typing import Any
 
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
-OPTIMIZERS = ("gd", "sgd", "adam")
+OPTIMIZERS = ("gd", "sgd", "adam", "adamw", "rmsprop")
 INITIALIZATIONS = ("xavier", "he")
 LOSSES_OF_TASK = {
     "regression": ("squared_error",),
     "binary": ("binary_cross_entropy",),
     "multiclass": ("cross_entropy",),
 }
-SWEEP_PATHS = ("seed", "optimizer.learning_rate")
+SWEEP_PATHS = (
+    "seed",
+    *(f"optimizer.{name}" for name in ("learning_rate", "momentum", "betas", "weight_decay", "clip_norm")),
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,19 @@ class NetworkSpec:
 class OptimizerSpec:
     name: str = "adam"
     learning_rate: float = 1e-3
+    momentum: float = 0.0
+    nesterov: bool = False
     betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+
+    @property
+    def moments(self) -> tuple[str, ...]:
+        """What it remembers from step to step, each a number for every weight, zero before the first."""
+        velocity = ("velocity",) if self.momentum else ()
+        if self.name in ("adam", "adamw"):
+            return ("mean", "square")
+        return ("square", *velocity) if self.name == "rmsprop" else velocity
 
 
 @dataclass(frozen=True)
@@ -68,19 +83,29 @@ def overrides_of(spec: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
     return [dict(zip(paths, values, strict=True)) for values in product(*(sweep[path] for path in paths))]
 
 
+def moments_of(members: Sequence[MemberSpec]) -> tuple[str, ...]:
+    """What the optimizers of a population remember: of each member what any of them needs."""
+    return tuple(dict.fromkeys(name for member in members for name in member.optimizer.moments))
+
+
+def overridden(spec: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec of one member; a path is a field, or a field of an object, `optimizer.learning_rate`."""
+    found = dict(spec)
+    for path, value in overrides.items():
+        name, _, inner = path.partition(".")
+        found[name] = {**found[name], inner: value} if inner else value
+    return found
+
+
 def _member(spec: Mapping[str, Any], index: int, overrides: Mapping[str, Any]) -> MemberSpec:
-    optimizer = spec["optimizer"]
+    spec = overridden(spec, overrides)
     return MemberSpec(
         index=index,
-        seed=overrides.get("seed", spec["seed"]),
+        seed=spec["seed"],
         network=NetworkSpec(
             tuple(LayerSpec(layer["units"], layer["activation"]) for layer in spec["network"]["layers"])
         ),
-        optimizer=OptimizerSpec(
-            name=optimizer["name"],
-            learning_rate=overrides.get("optimizer.learning_rate", optimizer["learning_rate"]),
-            betas=tuple(optimizer["betas"]),
-        ),
+        optimizer=OptimizerSpec(**{**spec["optimizer"], "betas": tuple(spec["optimizer"]["betas"])}),
         loss=spec["loss"],
         epochs=spec["epochs"],
         batch_size=None if spec["batch_size"] == "full" else spec["batch_size"],

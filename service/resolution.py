@@ -124,9 +124,24 @@ def _filled(
         filled["batch_size"] = "full"
     sweep, wrong = sweeps.read(asked.get("sweep", {}), settings.max_members)
     errors.update(wrong)
+    errors.update(_misplaced(filled["optimizer"], sweep))
     if asked.get("sweep") and asked.get("members"):
         errors.setdefault("members", []).append("absent where there is a sweep")
     return filled, sweep
+
+
+def _misplaced(optimizer: Mapping[str, Any], sweep: Mapping[str, Sequence[Any]]) -> Errors:
+    """What this optimizer would not look at. Each is refused, for it was meant to do something."""
+    name, errors = optimizer["name"], Errors()
+    swept = "sweep.optimizer.momentum" if "optimizer.momentum" in sweep else "optimizer.momentum"
+    momenta = sweep.get("optimizer.momentum", [optimizer["momentum"]])
+    if name not in ("gd", "sgd", "rmsprop") and any(momenta):
+        errors[swept] = [f"0.0: {name} has its betas; gd, sgd and rmsprop take a momentum"]
+    if optimizer["nesterov"] and name not in ("gd", "sgd"):
+        errors["optimizer.nesterov"] = [f"false: {name} knows no such step; gd and sgd do"]
+    elif optimizer["nesterov"] and not any(momenta):
+        errors["optimizer.nesterov"] = ["false, or with a momentum above 0"]
+    return errors
 
 
 def _features(

@@ -35,8 +35,6 @@ def layers(found: list[dict[str, Any]], path: str) -> Iterator[tuple[str, str]]:
 def _refused(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if isinstance(spec.get("network"), dict):
         yield from layers(spec["network"]["layers"], "network.layers")
-    if "optimizer" in spec:
-        yield from _optimizer(spec["optimizer"])
     if "schedule" in spec:
         if spec["schedule"]["name"] != "constant":
             yield "schedule.name", "constant is"
@@ -62,18 +60,6 @@ def _refused(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "ensemble", "false is"
     if spec.get("members"):
         yield "members", "sweep is"
-
-
-def _optimizer(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    if found["name"] not in specs.OPTIMIZERS:
-        yield "optimizer.name", _are(specs.OPTIMIZERS)
-    for name in ("momentum", "weight_decay"):
-        if found[name]:
-            yield f"optimizer.{name}", "0.0 is"
-    if found["nesterov"]:
-        yield "optimizer.nesterov", "false is"
-    if found["clip_norm"] is not None:
-        yield "optimizer.clip_norm", "null is"
 
 
 def _are(names: tuple[str, ...]) -> str:

@@ -19,7 +19,7 @@ _KNOWN = re.compile(
 )
 _FIELDS: dict[str, fields.Field[Any]] = {
     "seed": RunIn().fields["seed"],
-    "optimizer.learning_rate": Optimizer().fields["learning_rate"],
+    **{f"optimizer.{name}": field for name, field in Optimizer().fields.items()},
 }
 
 
@@ -35,7 +35,7 @@ def read(sweep: Mapping[str, Any], most: int) -> tuple[dict[str, list[Any]], Err
         elif not isinstance(values, list) or not values:
             errors[at] = ["a list of at least one value"]
         elif path not in SWEEP_PATHS:
-            errors[at] = [f"not supported yet; {' and '.join(SWEEP_PATHS)} are"]
+            errors[at] = [f"not supported yet; {', '.join(SWEEP_PATHS)} are"]
         else:
             found[path] = [_value(path, value, f"{at}.{index}", errors) for index, value in enumerate(values)]
     count = math.prod(len(values) for values in found.values())

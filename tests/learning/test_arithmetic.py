@@ -30,6 +30,8 @@ ELEMENTWISE = {
     "moment, one rate for all": lambda x, y, z: torch.lerp(x, y, ONE.to(x) * 0.1),
     "square": lambda x, y, z: torch.addcmul(ONE.to(x) * 1e-30, x, x),
     "update": lambda x, y, z: x.addcmul(y, ONE.to(x) * 0.3, value=-1.0),
+    "decay": lambda x, y, z: x.addcmul(y, ONE.to(x) * 0.01),
+    "momentum": lambda x, y, z: x.mul(ONE.to(x) * 0.9).add_(y),
     "quotient": lambda x, y, z: x / y,
     "root": lambda x, y, z: x.abs().sqrt(),
     "softplus": lambda x, y, z: x.abs().neg_().exp_().log1p_(),

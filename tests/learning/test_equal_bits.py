@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from learning import schedule
 from learning.specs import ACTIVATIONS
+from tests.learning.drawing import differing, optimizers
 from tests.learning.trials import alone, examples, members, run
 
 SHAPES = [
@@ -66,9 +67,10 @@ def test_any_member_of_any_population_has_the_bits_it_has_alone(data):
         layers=layers,
         task=task,
         batch_size=data.draw(st.sampled_from([1, 5, 32, 91, None])) if rows < 40 else 32,
-        optimizer=data.draw(st.sampled_from(["sgd", "adam"])),
+        **optimizers(data),
         initialization=data.draw(st.sampled_from(["xavier", "he"])),
     )
+    specs = differing(data, specs)
     k = data.draw(st.integers(0, count - 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule, "CALLS", 1e-3)

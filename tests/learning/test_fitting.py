@@ -127,6 +127,7 @@ def test_members_of_another_shape_are_refused():
         member(1, batch_size=5),
         replace(member(1), epochs=3),
         member(1, optimizer="sgd"),
+        member(1, nesterov=True),
     ):
         with pytest.raises(ValueError, match="member 1 has another shape than member 0"):
             next(fit([member(0), other], target("multiclass", 3), train, None))

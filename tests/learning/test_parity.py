@@ -28,9 +28,43 @@ LOSSES = {
     "multiclass": torch.nn.CrossEntropyLoss,
 }
 OPTIMIZERS = {"gd": torch.optim.SGD, "sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+SETTINGS = {  # what is asked of ours, and of torch's
+    "sgd with momentum": ({"optimizer": "sgd", "momentum": 0.9}, torch.optim.SGD, {"momentum": 0.9}),
+    "sgd with Nesterov's": (
+        {"optimizer": "sgd", "momentum": 0.8, "nesterov": True},
+        torch.optim.SGD,
+        {"momentum": 0.8, "nesterov": True},
+    ),
+    "gd with momentum": (
+        {"optimizer": "gd", "momentum": 0.9, "batch_size": None, "epochs": 50},
+        torch.optim.SGD,
+        {"momentum": 0.9},
+    ),
+    "sgd with decay": (
+        {"optimizer": "sgd", "momentum": 0.5, "weight_decay": 0.1},
+        torch.optim.SGD,
+        {"momentum": 0.5, "weight_decay": 0.1},
+    ),
+    "adam with decay": ({"weight_decay": 0.1}, torch.optim.Adam, {"weight_decay": 0.1}),
+    "adam with betas": ({"betas": (0.7, 0.95)}, torch.optim.Adam, {"betas": (0.7, 0.95)}),
+    "adamw": ({"optimizer": "adamw"}, torch.optim.AdamW, {"weight_decay": 0.0}),
+    "adamw with decay": ({"optimizer": "adamw", "weight_decay": 0.1}, torch.optim.AdamW, {"weight_decay": 0.1}),
+    "rmsprop": ({"optimizer": "rmsprop"}, torch.optim.RMSprop, {}),
+    "rmsprop with all": (
+        {"optimizer": "rmsprop", "momentum": 0.6, "weight_decay": 0.1},
+        torch.optim.RMSprop,
+        {"momentum": 0.6, "weight_decay": 0.1},
+    ),
+    "sgd, clipped": ({"optimizer": "sgd", "clip_norm": 0.3}, torch.optim.SGD, {}),
+    "adamw, clipped": (
+        {"optimizer": "adamw", "weight_decay": 0.1, "clip_norm": 0.3},
+        torch.optim.AdamW,
+        {"weight_decay": 0.1},
+    ),
+}
 
 
-def _torchs_own(spec, train, task):
+def _torchs_own(spec, train, task, made, given):
     layout = Layout.of(spec.network, INPUTS, WIDTHS[task])
     start = tensors_of(layout, initial_weights(layout, [spec.seed], spec.initialization, F64))
     modules = []
@@ -40,7 +74,7 @@ def _torchs_own(spec, train, task):
         linear.bias.data = start[f"layers.{index}.bias"][0]
         modules += [linear, MODULES[layer.activation]()]
     net, loss = torch.nn.Sequential(*modules), LOSSES[task]()
-    optimizer = OPTIMIZERS[spec.optimizer.name](net.parameters(), lr=spec.optimizer.learning_rate)
+    optimizer = made(net.parameters(), lr=spec.optimizer.learning_rate, **given)
     told = []
     for epoch in range(1, spec.epochs + 1):
         order, total = permutations([key("order", spec.seed, epoch)], ROWS)[0], 0.0
@@ -48,6 +82,8 @@ def _torchs_own(spec, train, task):
             error = loss(net(train.inputs[rows]), train.targets[rows])
             optimizer.zero_grad()
             error.backward()
+            if spec.optimizer.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(net.parameters(), spec.optimizer.clip_norm)
             optimizer.step()
             total += error.item() * len(rows)
         told.append(total / ROWS)
@@ -69,10 +105,22 @@ def test_fifty_steps_are_torchs_own(optimizer, task, activation, initialization)
         epochs=epochs,
         initialization=initialization,
     )
+    _is_torchs_own(spec, task, OPTIMIZERS[optimizer], {})
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_fifty_steps_with_every_setting_of_an_optimizer_are_torchs_own(case):
+    """Weights and biases alike: torch decays and clips all parameters, and so do we."""
+    ours, made, theirs = SETTINGS[case]
+    spec = member(2, **{"layers": ((11, "tanh"), (7, "silu")), "batch_size": 10, "epochs": 5, **ours})
+    _is_torchs_own(spec, "multiclass", made, theirs)
+
+
+def _is_torchs_own(spec, task, made, given):
     train = examples(task, ROWS, INPUTS, WIDTHS[task], dtype=F64)
     found = run([spec], task, WIDTHS[task], train)
     assert found.last.step == 50
-    linears, told = _torchs_own(spec, train, task)
+    linears, told = _torchs_own(spec, train, task, made, given)
     stacked = found.trained.stacked()
     for index, linear in enumerate(linears):
         torch.testing.assert_close(stacked[f"layers.{index}.weight"][0], linear.weight.data.T, rtol=0, atol=1e-10)

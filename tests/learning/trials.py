@@ -19,7 +19,9 @@ def network(*layers: int | tuple[int, str]) -> NetworkSpec:
 
 def member(index: int = 0, layers: Sequence = (8,), task: str = "multiclass", **given) -> MemberSpec:
     optimizer = OptimizerSpec(
-        name=given.pop("optimizer", "adam"), learning_rate=given.pop("learning_rate", 0.01 * (1 + index % 5))
+        given.pop("optimizer", "adam"),
+        given.pop("learning_rate", 0.01 * (1 + index % 5)),
+        **{name: given.pop(name) for name in list(given) if name in OptimizerSpec.__dataclass_fields__},
     )
     chosen = {"seed": index, "epochs": 2, "batch_size": 32, "initialization": "xavier", "loss": LOSS_OF_TASK[task]}
     return MemberSpec(index=index, network=network(*layers), optimizer=optimizer, **(chosen | given))

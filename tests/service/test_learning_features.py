@@ -23,3 +23,30 @@ def test_every_activation_of_the_contract_trains_and_predicts(caller: Caller, ir
     assert [layer["activation"] for layer in run["spec"]["network"]["layers"]] == [activation] * 2
     assert run["metrics"]["validation"]["accuracy"] > 0.7
     assert predicted(caller, run)[0] == "setosa"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"name": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.001},
+        {"name": "gd", "momentum": 0.9, "learning_rate": 0.3},
+        {"name": "adam", "weight_decay": 0.01, "clip_norm": 1.0},
+        {"name": "adamw", "weight_decay": 0.1, "betas": [0.8, 0.99]},
+        {"name": "rmsprop", "momentum": 0.5, "clip_norm": 0.5},
+    ],
+)
+def test_every_optimizer_trains_with_its_own_settings(caller: Caller, iris: str, asked: dict[str, Any]) -> None:
+    run = caller.trained(caller.dataset(iris), optimizer={"learning_rate": 0.01, **asked}, epochs=30)
+    assert asked.items() <= run["spec"]["optimizer"].items()
+    assert run["metrics"]["validation"]["accuracy"] > 0.85
+
+
+def test_a_sweep_over_an_optimizers_numbers_has_members_equal_to_runs_alone(caller: Caller, iris: str) -> None:
+    dataset = caller.dataset(iris)
+    sweep = {"optimizer.momentum": [0.0, 0.9], "optimizer.clip_norm": [None, 0.5], "optimizer.weight_decay": [0.01]}
+    population = caller.trained(dataset, optimizer={"name": "sgd"}, sweep=sweep)
+    assert len(population["members"]) == 4
+    for member in population["members"]:
+        own = {path.removeprefix("optimizer."): value for path, value in member["overrides"].items()}
+        alone = caller.trained(dataset, optimizer={"name": "sgd", **own})
+        assert alone["weights_sha256"] == member["weights_sha256"]
