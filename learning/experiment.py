@@ -50,7 +50,7 @@ def prepare(spec: Mapping[str, Any], table: Table) -> Experiment:
     )
     rows = Split(*(usable[part] for part in chosen))
     preprocessing = Preprocessing.fit(table, spec["features"], rows.train, spec["scaling"])
-    target = Target.fit(table, names, task, rows.train)
+    target = Target.fit(table, names, task, rows.train, "log" if spec["loss"] == "poisson" else "identity")
 
     def examples(part: Tensor) -> Examples:
         return Examples(preprocessing.encode(table, part), target.encode(table, part))

@@ -2,6 +2,9 @@
 
     loss                   outputs z            targets t         of one example
     squared_error          scaled values        numbers [.., T]   Σ (z - t)² / T, without a half
+    absolute_error         scaled values        numbers [.., T]   Σ |z - t| / T
+    huber                  scaled values        numbers [.., T]   Σ e² / 2 where e = |z - t| < 1, else e - 1/2, over T
+    poisson                log of the mean      counts [.., T]    Σ e^z - t z, over T: its least is at e^z = t
     binary_cross_entropy   logits               0 or 1 [.., T]    Σ -t log p - (1 - t) log(1 - p), over T
     cross_entropy          a logit per class    class [..]        -log softmax(z)_t
 
@@ -55,6 +58,36 @@ def _squared_error_gradient(z: Tensor, t: Tensor, mask: OutputMask, out: Tensor)
     torch.sub(z, t, out=out).mul_(2.0 / mask.units)
 
 
+def _absolute_errors(outputs: Tensor, targets: Tensor) -> Tensor:
+    return halving_mean((outputs - targets).abs_(), -1)
+
+
+def _absolute_error_gradient(z: Tensor, t: Tensor, mask: OutputMask, out: Tensor) -> None:
+    """The sign of z - t, over T; none where they are equal."""
+    torch.sub(z, t, out=out).sign_().div_(mask.units)
+
+
+def _huber_errors(outputs: Tensor, targets: Tensor) -> Tensor:
+    """With e = |z - t| and c = min(e, 1): c (e - c / 2)."""
+    errors = (outputs - targets).abs_()
+    near = errors.clamp(max=1.0)
+    return halving_mean(errors.sub_(near, alpha=0.5).mul_(near), -1)
+
+
+def _huber_gradient(z: Tensor, t: Tensor, mask: OutputMask, out: Tensor) -> None:
+    """What z - t is between -1 and 1, and these beyond; over T."""
+    torch.sub(z, t, out=out).clamp_(-1.0, 1.0).div_(mask.units)
+
+
+def _poisson_errors(outputs: Tensor, targets: Tensor) -> Tensor:
+    return halving_mean(outputs.exp().sub_(outputs * targets), -1)
+
+
+def _poisson_gradient(z: Tensor, t: Tensor, mask: OutputMask, out: Tensor) -> None:
+    """(e^z - t) / T"""
+    torch.exp(z, out=out).mul_(mask.ones).sub_(t).div_(mask.units)
+
+
 def _binary_cross_entropies(outputs: Tensor, targets: Tensor) -> Tensor:
     """max(z, 0) - z t + log(1 + e^-|z|), which never overflows."""
     return halving_mean(outputs.clamp(min=0.0) - outputs * targets + outputs.abs().neg_().exp_().log1p_(), -1)
@@ -92,6 +125,9 @@ def _pad_classes(targets: Tensor, units: int, dtype: torch.dtype) -> Tensor:
 
 LOSSES = {
     "squared_error": Loss(_squared_errors, _pad_numbers, _squared_error_gradient),
+    "absolute_error": Loss(_absolute_errors, _pad_numbers, _absolute_error_gradient),
+    "huber": Loss(_huber_errors, _pad_numbers, _huber_gradient),
+    "poisson": Loss(_poisson_errors, _pad_numbers, _poisson_gradient),
     "binary_cross_entropy": Loss(_binary_cross_entropies, _pad_numbers, _binary_cross_entropy_gradient),
     "cross_entropy": Loss(_cross_entropies, _pad_classes, _cross_entropy_gradient),
 }

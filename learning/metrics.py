@@ -54,7 +54,7 @@ def _regression(target: Target, outputs: Tensor, encoded: Tensor) -> dict[str, T
     """
     scale = torch.tensor(target.scale, dtype=torch.float64, device=outputs.device)
     truth = encoded.double()  # [N, T], still scaled: r2 does not mind, and the others are multiplied back
-    errors = outputs.double() - truth  # [K, N, T]
+    errors = target.expected(outputs) - truth  # [K, N, T]
     squares = halving_sum(errors.square(), 1)  # [K, T]
     count = len(truth)
     found = {

@@ -13,7 +13,7 @@ ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu
 OPTIMIZERS = ("gd", "sgd", "adam", "adamw", "rmsprop")
 INITIALIZATIONS = ("xavier", "he")
 LOSSES_OF_TASK = {
-    "regression": ("squared_error",),
+    "regression": ("squared_error", "absolute_error", "huber", "poisson"),
     "binary": ("binary_cross_entropy",),
     "multiclass": ("cross_entropy",),
 }

@@ -5,7 +5,8 @@
     binary       [N, 1] float32, 0 or 1   one logit                       1
     multiclass   [N] int64, the class     a logit for each class          C, the number of classes
 
-The scale of a regression target is fitted on the train rows. Its classes are the column's own, all of them: which
+The scale of a regression target is fitted on the train rows. Counts, as the poisson loss takes them, are not scaled,
+and the outputs are their logarithms: the link says so. The classes of a target are the column's own, all of them: which
 classes there are belongs to the question, not to what was learned.
 """
 
@@ -24,6 +25,9 @@ from learning.sums import halving_sum
 from learning.vocabulary import Value
 
 Task = Literal["regression", "binary", "multiclass"]
+Link = Literal["identity", "log"]  # what a regression's output is of the (scaled) value that is predicted
+
+LARGEST_EXPONENT = 709.0  # e to this is the last power that a float64 holds
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,19 @@ class Target:
     classes: tuple[Value, ...] | None
     shift: tuple[float, ...]  # a value in its own unit is output * scale + shift
     scale: tuple[float, ...]
+    link: Link = "identity"
 
     @classmethod
-    def fit(cls, columns: Table, names: str | Sequence[str], task: Task, rows: Tensor) -> "Target":
+    def fit(
+        cls, columns: Table, names: str | Sequence[str], task: Task, rows: Tensor, link: Link = "identity"
+    ) -> "Target":
         """Raises UnusableColumn for a target that is not in the table, or does not suit the task."""
         listed = not isinstance(names, str)
         several = tuple(names) if listed else (str(names),)
+        if task == "regression" and link == "log":
+            for name in several:
+                _check_counts(name, _numbers(columns, name)[rows])
+            return cls(task, several, listed, None, (0.0,) * len(several), (1.0,) * len(several), link)
         if task == "regression":
             found = [moments(_numbers(columns, name)[rows]) for name in several]
             shift = tuple(mean for mean, _ in found)
@@ -74,9 +85,14 @@ class Target:
             raise UnusableColumn(self.names[0], "is missing in a row, or has a class that was not there at training")
         return codes if self.task == "multiclass" else codes.float().unsqueeze(1)
 
+    def expected(self, outputs: Tensor) -> Tensor:
+        """What outputs [..., T] of a regression predict of the encoded target, float64."""
+        numbers = outputs.double()
+        return numbers.clamp(max=LARGEST_EXPONENT).exp_() if self.link == "log" else numbers
+
     def numbers(self, outputs: Tensor) -> Tensor:
-        """Scaled values [..., T] in the targets' own units, float64."""
-        return outputs.double() * self._scale + self._shift
+        """The same in the targets' own units."""
+        return self.expected(outputs) * self._scale + self._shift
 
     def choices(self, outputs: Tensor) -> Tensor:
         """[...] int64: the likeliest class of logits [..., width]; the first where several are."""
@@ -110,6 +126,7 @@ class Target:
             "classes": None if self.classes is None else list(self.classes),
             "shift": list(self.shift),
             "scale": list(self.scale),
+            "link": self.link,
         }
 
     @classmethod
@@ -123,6 +140,7 @@ class Target:
             classes=None if classes is None else tuple(classes),
             shift=tuple(found["shift"]),
             scale=tuple(found["scale"]),
+            link=found.get("link", "identity"),  # weights of before there were two have none
         )
 
 
@@ -131,6 +149,11 @@ def rows_with_target(columns: Table, names: str | Sequence[str]) -> Tensor:
     several = (names,) if isinstance(names, str) else names
     there = torch.stack([present(column_of(columns, name)) for name in several])
     return there.all(dim=0).nonzero().squeeze(1)
+
+
+def _check_counts(name: str, numbers: Tensor) -> None:
+    if not bool(((numbers >= 0) & (numbers == numbers.trunc())).all()):
+        raise UnusableColumn(name, "holds numbers that are no counts, which the poisson loss needs")
 
 
 def _numbers(columns: Table, name: str) -> Tensor:

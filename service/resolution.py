@@ -55,7 +55,7 @@ def resolve(
     names = _names(asked["target"])
     facts = targets.facts(dataset, names)
     decision = tasks.decide(asked.get("task", "auto"), asked["target"], types, facts)
-    loss = tasks.loss_of(asked.get("loss", "auto"), decision.task)
+    loss = tasks.loss_of(asked.get("loss", "auto"), decision.task, facts)
     rows = _rows(filled, facts)
     spec = {
         "dataset": dataset.id,

@@ -26,6 +26,7 @@ class TargetFacts:
     rows: int
     dropped: int
     integral: bool
+    counts: bool  # integral, and none below zero
     classes: int | None  # None: several columns, or more distinct numbers than can be classes
 
 
@@ -61,6 +62,7 @@ def _facts(columns: Sequence[StoredColumn]) -> TargetFacts:
         rows=rows,
         dropped=len(present) - rows,
         integral=integral,
+        counts=integral and all(bool((values >= 0).all()) for values in used),
         classes=distinct if distinct is not None and distinct <= MOST_CLASSES else None,
     )
 

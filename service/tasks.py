@@ -11,7 +11,7 @@ from service.targets import TargetFacts
 MOST_NUMERIC_CLASSES = 20
 ROWS_FOR_EACH_NUMERIC_CLASS = 10
 
-# Every loss of the contract and the tasks it fits, whether it is made yet or not.
+# Every loss of the contract and the tasks it fits.
 _TASKS_OF_LOSS = {
     "squared_error": ("regression",),
     "absolute_error": ("regression",),
@@ -43,16 +43,15 @@ def decide(asked: str, target: str | Sequence[str], types: Mapping[str, str], fa
     return decision
 
 
-def loss_of(asked: str, task: str) -> str:
-    """The loss that is minimised. Raises Invalid at `loss` where it does not fit the task, or is not made yet."""
-    made = LOSSES_OF_TASK[task]
+def loss_of(asked: str, task: str, facts: TargetFacts) -> str:
+    """The loss that is minimised. Raises Invalid at `loss` where it does not fit the task, or the data."""
     if asked == "auto":
-        return made[0]
+        return LOSSES_OF_TASK[task][0]
     if task not in _TASKS_OF_LOSS[asked]:
         fitting = [loss for loss in LOSSES if task in _TASKS_OF_LOSS[loss]]
         raise Invalid({"loss": f"one that fits {task}: {', '.join(fitting)}"})
-    if asked not in made:
-        raise Invalid({"loss": f"not supported yet; for {task}, {', '.join(made)} is"})
+    if asked == "poisson" and not facts.counts:
+        raise Invalid({"loss": "one that fits the target: poisson takes counts, whole numbers of at least 0"})
     return asked
 
 

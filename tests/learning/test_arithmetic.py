@@ -36,6 +36,7 @@ ELEMENTWISE = {
     "root": lambda x, y, z: x.abs().sqrt(),
     "softplus": lambda x, y, z: x.abs().neg_().exp_().log1p_(),
     "logarithm": lambda x, y, z: x.abs().log(),
+    "power": lambda x, y, z: x.exp(),
     "cosine": lambda x, y, z: x.cos(),
 }
 

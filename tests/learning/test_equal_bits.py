@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learning import schedule
-from learning.specs import ACTIVATIONS
+from learning.specs import ACTIVATIONS, LOSSES_OF_TASK
 from tests.learning.drawing import differing, optimizers
 from tests.learning.trials import alone, examples, members, run
 
@@ -66,6 +66,7 @@ def test_any_member_of_any_population_has_the_bits_it_has_alone(data):
         count,
         layers=layers,
         task=task,
+        loss=data.draw(st.sampled_from(LOSSES_OF_TASK[task])),
         batch_size=data.draw(st.sampled_from([1, 5, 32, 91, None])) if rows < 40 else 32,
         **optimizers(data),
         initialization=data.draw(st.sampled_from(["xavier", "he"])),

@@ -18,14 +18,18 @@ TORCHS = {
     # Torch's takes log(1 + e^h) for h from a threshold on, of 20 if nothing is said: too coarse to compare with.
     "softplus": lambda h: torch.nn.functional.softplus(h, threshold=40.0),
 }
-CASES = [("squared_error", 3), ("binary_cross_entropy", 1), ("binary_cross_entropy", 4), ("cross_entropy", 5)]
+NUMBERS = [("squared_error", 3), ("absolute_error", 2), ("huber", 3), ("poisson", 2)]
+CLASSES = [("binary_cross_entropy", 1), ("binary_cross_entropy", 4), ("cross_entropy", 5)]
+CASES = NUMBERS + CLASSES
 
 
 def _targets(loss: str, rows: int, width: int) -> torch.Tensor:
     if loss == "cross_entropy":
         return torch.randint(width, (rows,))
     numbers = torch.randn(rows, width, dtype=F64)
-    return numbers if loss == "squared_error" else (numbers > 0).to(F64)
+    if loss == "poisson":
+        return (numbers * 3).abs().round()
+    return numbers if (loss, width) in NUMBERS else (numbers > 0).to(F64)
 
 
 def _written_out(layout, tensors, x, targets, *, shares, loss):
@@ -55,6 +59,9 @@ def _torchs_losses(loss, outputs, targets):
         return torch.nn.functional.cross_entropy(outputs, targets, reduction="none")
     own = {
         "squared_error": torch.nn.functional.mse_loss,
+        "absolute_error": torch.nn.functional.l1_loss,
+        "huber": torch.nn.functional.huber_loss,
+        "poisson": torch.nn.functional.poisson_nll_loss,
         "binary_cross_entropy": torch.nn.functional.binary_cross_entropy_with_logits,
     }[loss]
     return own(outputs, targets, reduction="none").mean(1)
@@ -66,7 +73,8 @@ def test_the_written_out_gradient_is_autograds(loss, width, activation):
     torch.manual_seed(0)
     members, rows, real = 3, 32, 27
     layout = Layout.of(network((7, activation), (20, activation)), 5, width)
-    tensors = tensors_of(layout, torch.randn(members, layout.stride, dtype=F64))
+    spread = 0.2 if loss == "poisson" else 1.0  # e to a sum of large weights tells nothing
+    tensors = tensors_of(layout, spread * torch.randn(members, layout.stride, dtype=F64))
     x, targets = torch.randn(rows, 5, dtype=F64), _targets(loss, rows, width)
     shares = torch.rand(rows, dtype=F64)
     shares[real:] = 0.0
@@ -130,7 +138,7 @@ def test_an_activation_and_its_slope_are_torchs_own_far_from_zero_too(activation
 
 
 @pytest.mark.parametrize("size", [30.0, 1e4, 1e30])
-@pytest.mark.parametrize(("loss", "width"), CASES[1:])
+@pytest.mark.parametrize(("loss", "width"), CLASSES)
 def test_losses_and_gradients_of_classes_stay_finite_for_any_logit(loss, width, size):
     outputs = torch.tensor([-size, size] * 8).repeat(width, 1).T.contiguous()
     outputs[:, 0] *= -1

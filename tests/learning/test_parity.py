@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from learning.examples import Examples
 from learning.initialization import initial_weights
 from learning.layout import Layout
 from learning.randomness import key, permutations
@@ -64,8 +65,8 @@ SETTINGS = {  # what is asked of ours, and of torch's
 }
 
 
-def _torchs_own(spec, train, task, made, given):
-    layout = Layout.of(spec.network, INPUTS, WIDTHS[task])
+def _torchs_own(spec, train, made, given, loss):
+    layout = Layout.of(spec.network, INPUTS, 4 if train.targets.ndim == 1 else train.targets.shape[1])
     start = tensors_of(layout, initial_weights(layout, [spec.seed], spec.initialization, F64))
     modules = []
     for index, layer in enumerate(layout.layers):
@@ -73,7 +74,7 @@ def _torchs_own(spec, train, task, made, given):
         linear.weight.data = start[f"layers.{index}.weight"][0].T.contiguous()
         linear.bias.data = start[f"layers.{index}.bias"][0]
         modules += [linear, MODULES[layer.activation]()]
-    net, loss = torch.nn.Sequential(*modules), LOSSES[task]()
+    net = torch.nn.Sequential(*modules)
     optimizer = made(net.parameters(), lr=spec.optimizer.learning_rate, **given)
     told = []
     for epoch in range(1, spec.epochs + 1):
@@ -116,11 +117,26 @@ def test_fifty_steps_with_every_setting_of_an_optimizer_are_torchs_own(case):
     _is_torchs_own(spec, "multiclass", made, theirs)
 
 
-def _is_torchs_own(spec, task, made, given):
+@pytest.mark.parametrize(
+    ("loss", "theirs"),
+    [
+        ("absolute_error", torch.nn.L1Loss()),
+        ("huber", torch.nn.HuberLoss(delta=1.0)),
+        ("poisson", torch.nn.PoissonNLLLoss(log_input=True, full=False)),
+    ],
+)
+def test_fifty_steps_with_every_loss_of_numbers_are_torchs_own(loss, theirs):
+    spec = member(2, layers=((11, "tanh"),), task="regression", loss=loss, batch_size=10, epochs=5)
+    _is_torchs_own(spec, "regression", torch.optim.Adam, {}, theirs)
+
+
+def _is_torchs_own(spec, task, made, given, loss=None):
     train = examples(task, ROWS, INPUTS, WIDTHS[task], dtype=F64)
+    if spec.loss == "poisson":
+        train = Examples(train.inputs, (train.targets * 3).abs().round())
     found = run([spec], task, WIDTHS[task], train)
     assert found.last.step == 50
-    linears, told = _torchs_own(spec, train, task, made, given)
+    linears, told = _torchs_own(spec, train, made, given, loss or LOSSES[task]())
     stacked = found.trained.stacked()
     for index, linear in enumerate(linears):
         torch.testing.assert_close(stacked[f"layers.{index}.weight"][0], linear.weight.data.T, rtol=0, atol=1e-10)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from learning import fitting, schedule
 from learning.fitting import State, fit
+from learning.specs import LOSSES_OF_TASK
 from tests.learning.drawing import differing, optimizers
 from tests.learning.trials import examples, members, run, target
 
@@ -19,7 +20,15 @@ def test_a_run_interrupted_anywhere_ends_as_if_it_had_not_been(data):
     task = data.draw(st.sampled_from(sorted(TASKS)))
     width = TASKS[task]
     batch_size = data.draw(st.sampled_from([7, 32, None]))
-    specs = members(3, task=task, layers=(5,), epochs=4, batch_size=batch_size, **optimizers(data))
+    specs = members(
+        3,
+        task=task,
+        layers=(5,),
+        epochs=4,
+        batch_size=batch_size,
+        loss=data.draw(st.sampled_from(LOSSES_OF_TASK[task])),
+        **optimizers(data),
+    )
     specs = differing(data, specs)
     train = examples(task, 90, 4, width)
     validation = examples(task, 70, 4, width, seed=1) if data.draw(st.booleans()) else None

@@ -132,3 +132,20 @@ def test_json_gives_back_the_same_target(names, task, column):
     assert again == target
     assert target.to_json()["names"] == names
     assert [type(value) for value in again.classes or ()] == [type(value) for value in target.classes or ()]
+
+
+def test_counts_are_not_scaled_and_the_outputs_are_their_logarithms():
+    table = {"n": NumericColumn(torch.tensor([0.0, 3.0, 7.0], dtype=torch.float64))}
+    fitted = Target.fit(table, "n", "regression", torch.arange(3), "log")
+    assert fitted.encode(table)[:, 0].tolist() == [0.0, 3.0, 7.0]
+    outputs = torch.tensor([[0.0], [2.0], [1e30]])
+    assert fitted.numbers(outputs)[:2, 0].tolist() == pytest.approx([1.0, 7.38905609893065])
+    assert fitted.numbers(outputs).isfinite().all()
+    assert Target.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
+
+
+@pytest.mark.parametrize("wrong", [-1.0, 0.5])
+def test_what_is_no_count_is_refused_where_counts_are_needed(wrong):
+    table = {"n": NumericColumn(torch.tensor([2.0, wrong, 3.0], dtype=torch.float64))}
+    with pytest.raises(UnusableColumn, match="no counts"):
+        Target.fit(table, "n", "regression", torch.arange(3), "log")

@@ -1,5 +1,7 @@
 """What a run may ask of the engine is there from the API on: accepted, echoed, trained, predicted with."""
 
+import math
+import random
 from typing import Any
 
 import pytest
@@ -50,3 +52,31 @@ def test_a_sweep_over_an_optimizers_numbers_has_members_equal_to_runs_alone(call
         own = {path.removeprefix("optimizer."): value for path, value in member["overrides"].items()}
         alone = caller.trained(dataset, optimizer={"name": "sgd", **own})
         assert alone["weights_sha256"] == member["weights_sha256"]
+
+
+def counts(rows: int = 200) -> str:
+    drawn = random.Random(3)
+    table = "x,n\n"
+    for _ in range(rows):
+        x = drawn.uniform(-1, 1)
+        table += f"{x:.3f},{round(math.exp(1 + 2 * x) + drawn.uniform(-0.4, 0.4))}\n"
+    return table
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "poisson"])
+def test_every_loss_of_numbers_trains_and_predicts_in_the_targets_own_units(caller: Caller, loss: str) -> None:
+    asked = {"loss": loss, "task": "regression", "optimizer": {"learning_rate": 0.02}, "epochs": 40}
+    run = caller.trained(caller.dataset(counts()), "n", **asked)
+    assert run["spec"]["loss"] == loss
+    assert run["metrics"]["validation"]["r2"] > 0.9
+    answer = caller.client.post(f"/v1/runs/{run['id']}/predictions", json={"instances": [[-1.0], [0.9]]})
+    low, high = answer.json["predictions"]
+    assert low == pytest.approx(math.exp(-1), abs=0.8)
+    assert high == pytest.approx(math.exp(2.8), abs=2.5)
+
+
+@pytest.mark.parametrize("wrong", ["-1", "0.5"])
+def test_poisson_is_refused_for_what_is_no_count(caller: Caller, wrong: str) -> None:
+    answer = caller.ask(caller.dataset(counts() + f"0.1,{wrong}\n"), "n", task="regression", loss="poisson")
+    assert answer.status_code == 422
+    assert "counts" in answer.json["errors"]["loss"][0]

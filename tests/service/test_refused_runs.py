@@ -160,7 +160,8 @@ MIXED: list[tuple[dict[str, Any], str, str]] = [
     ({"target": "price", "features": ["note"]}, "features.0", "not supported yet"),
     ({"target": "price", "features": ["size", "sold_at"]}, "features.1", "not supported yet"),
     ({"target": "price", "loss": "cross_entropy"}, "loss", "fits regression"),
-    ({"target": "price", "loss": "huber"}, "loss", "not supported yet"),
+    ({"target": "price", "loss": "poisson"}, "loss", "counts"),
+    ({"target": "colour", "loss": "huber"}, "loss", "fits multiclass"),
     ({"target": "garden", "task": "regression"}, "task", "binary, or auto"),
     ({"target": ["price", "colour"]}, "target", "all boolean or all numeric"),
 ]
