@@ -19,7 +19,7 @@ from store.settings import Settings
 from workers.drain import Drain
 from workers.failures import NON_FINITE, Failure, failure_of
 from workers.heartbeat import Heartbeat
-from workers.reading import read_table
+from workers.reading import Tables
 from workers.reporting import Reporter, best_of
 from workers.results import Outcome
 
@@ -39,6 +39,7 @@ class Place:
     settings: Settings
     database: Database
     blobs: Blobs
+    tables: Tables
     drain: Drain
     device: str
     threads: int
@@ -120,7 +121,8 @@ class _Attempt:
             raise BlobMissing(self._claim.dataset.id)
         target = spec["target"]
         names = [*spec["features"], *([target] if isinstance(target, str) else target)]
-        table = read_table(self.patiently(lambda: self._place.blobs.local_path(blob)), names)
+        path = self.patiently(lambda: self._place.blobs.local_path(blob))
+        table = self._place.tables.read(path, names)
         self._heart.advance()
         return prepare(spec, table)
 

@@ -8,9 +8,28 @@ import torch
 from learning.columns import CategoricalColumn, Column, NumericColumn, Table
 from store.tabular import StoredColumn, read_columns
 
+_KEPT_BYTES = 64 << 20
 
-def read_table(path: Path, names: Sequence[str]) -> Table:
-    return {name: _column(stored) for name, stored in read_columns(path, names).items()}
+
+class Tables:
+    """Reads tables, and keeps the last one while it is small: whoever tries things out trains on one table many times.
+
+    A table's path is made of its content, so what is kept cannot be out of date.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[tuple[Path, tuple[str, ...]], Table] | None = None
+
+    def read(self, path: Path, names: Sequence[str]) -> Table:
+        key = (path, tuple(names))
+        if self._kept is not None and self._kept[0] == key:
+            return self._kept[1]
+        self._kept = None
+        columns = read_columns(path, names)
+        table = {name: _column(stored) for name, stored in columns.items()}
+        if sum(stored.values.nbytes for stored in columns.values()) <= _KEPT_BYTES:
+            self._kept = key, table
+        return table
 
 
 def _column(stored: StoredColumn) -> Column:

@@ -1,5 +1,6 @@
 """A slot: the process in which runs are trained, warm before the first one comes. Importing it loads torch."""
 
+import gc
 import os
 import socket
 import threading
@@ -21,6 +22,7 @@ from store.settings import Settings
 from workers.bells import QUEUE
 from workers.drain import Drain
 from workers.driving import Place, drive
+from workers.reading import Tables
 
 log = structlog.get_logger(__name__)
 
@@ -42,11 +44,14 @@ class Slot:
             settings=settings,
             database=Database(settings.database, deadline=_DATABASE_SECONDS),
             blobs=Blobs(settings.blobs, settings.data_dir / "cache"),
+            tables=Tables(),
             drain=drain,
             device="cpu",
             threads=threads,
         )
         _warm_up(threads)
+        gc.collect()
+        gc.freeze()  # torch's million objects stay; looking through them again and again would pause a run
         self._leaving = threading.Event()
         self._presence = threading.Thread(target=self._be_seen, name="presence", daemon=True)
         self._presence.start()
