@@ -62,7 +62,7 @@ class Blobs:
         return folder
 
     def put(self, content: bytes | Path) -> str:
-        """Stores bytes, or a copy of a local file, and returns its key. Durable once this returns. Raises Full, BlobsAway.
+        """Store bytes, or a copy of a local file; its key. Durable once this returns. Raises Full, BlobsAway.
 
         Written again even when the key exists: that mends a damaged blob, and costs only the copy.
         """
