@@ -12,6 +12,7 @@ from store import claims
 from store.processes import ProcessIdentity
 from workers.drain import Drain
 from workers.driving import Place, drive
+from workers.reading import Tables
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Caller:
         """Every run that waits is trained, here and now, as a worker does it."""
         here = ProcessIdentity.current()
         made = self.parts
-        place = Place(made.settings, made.database, made.blobs, Drain(), "cpu", 1)
+        place = Place(made.settings, made.database, made.blobs, Tables(), Drain(), "cpu", 1)
         while True:
             with made.database.write() as tx:
                 claim = claims.claim(tx, worker="wk_test", slot_pid=here.pid, owner=here)
