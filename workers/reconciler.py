@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 from celery import Celery
 
-from store import expiry, tenants, waiting, workers
+from store import expiry, idempotency, tenants, waiting, workers
 from store.blobs import Blobs
 from store.database import Database
 from store.errors import StoreError, Unavailable
@@ -82,7 +82,7 @@ class Reconciler:
             free, due = self._free_and_due()
             if time.monotonic() >= self._tidy_at:
                 self._tidy_at = time.monotonic() + _TIDY_SECONDS
-                self._blobs.sweep(_ABANDONED_SECONDS)
+                self._tidy()
         except Unavailable as reason:
             self._watch.blink()
             log.warning("the store is away", reason=str(reason))
@@ -125,6 +125,11 @@ class Reconciler:
             if forget:
                 workers.forget(tx, now() - timedelta(seconds=self._settings.lease_seconds))
                 self._forget_at = time.monotonic() + self._settings.reconcile_seconds
+
+    def _tidy(self) -> None:
+        self._blobs.sweep(_ABANDONED_SECONDS)
+        with self._database.write() as tx:
+            idempotency.forget(tx)
 
     def _free_and_due(self) -> tuple[int, int]:
         with self._database.read() as tx:
