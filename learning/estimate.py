@@ -76,7 +76,8 @@ def memory_parts(spec: Mapping[str, Any], rows: int, inputs: int, outputs: int, 
         # The gathered inputs and where they lie; outputs up to the next pulse, and the losses made of them.
         "batches": at_work * FLOAT * (3 * gathered + 5 * held * chunk * block * out),
         # As they are, as kept, their gradient in parts and as one, the moments, the optimizer's room, and comparisons.
-        "weights": FLOAT * weights * (7 + moments + clipping),
+        # Once a member has ended, those that go on are copies.
+        "weights": FLOAT * weights * (7 + moments + clipping + (2 + moments) * (count > 1)),
         "initialization": 6 * DOUBLE * min(count, DRAWN_MEMBERS) * max(layers),
         # Each layer's outputs and their gradients, and outputs again for the validation; the sums where they are kept;
         # and what one activation or its slope needs on its way.

@@ -18,7 +18,8 @@ from learning.evaluation import BlockedExamples, Values
 from learning.examples import Examples
 from learning.initialization import initial_weights
 from learning.layout import Layout
-from learning.population import Population, Progress
+from learning.population import Population
+from learning.progress import Progress
 from learning.schedule import Share, shares_of, step_cost, validation_cost
 from learning.specs import MemberSpec, moments_of
 from learning.targets import Target
@@ -37,7 +38,7 @@ class State:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """`values` by (split, name), each [K] float32 on the CPU; NaN for members that failed in an earlier epoch."""
+    """`values` by (split, name), each [K] float32 on the CPU; NaN for members that ended in an earlier epoch."""
 
     epoch: int
     step: int  # optimizer steps since the start, at the end of this epoch
@@ -82,6 +83,8 @@ class Pulse:
 
     def snapshot(self) -> State:
         """A copy: training may go on while it is written."""
+        for population in self._run.populations:
+            population.take_back()
         tensors = {name: tensor.clone() for name, tensor in self._run.progress.tensors().items()}
         return State(tensors, {"epoch": self._run.epoch, "step": self._run.step})
 
@@ -104,7 +107,8 @@ def fit(
 ) -> Iterator[Pulse]:
     """Train K networks, from `state` if there is one, and yield a pulse at least once an epoch.
 
-    The members differ in their seeds and their optimizers' numbers only; ValueError otherwise. They run in the dtype
+    The members differ in seed, epochs, schedule, early stopping and their optimizers' numbers only; ValueError
+    otherwise. One that has ended, by failing or by its patience, disturbs no other. They run in the dtype
     and on the device of `train.inputs`. `threads` is how many processor cores to use, and changes no bit of any result;
     torch's own number of threads is left as it was. The last pulse is `finished`, even if `state` already was.
     """
@@ -137,6 +141,7 @@ class _Run:
         _check_alike(specs)
         first = specs[0]
         self.specs = specs
+        self.epochs = torch.tensor([spec.epochs for spec in specs], dtype=torch.float64)
         self.layout = Layout.of(first.network, train.inputs.shape[1], target.width)
         self.plan = Plan.of(train.rows, first.batch_size)
         self.validated = validation is not None
@@ -156,6 +161,7 @@ class _Run:
                 specs[share.first : share.last],
                 self.layout,
                 self.progress.members(share.first, share.last),
+                self.epoch,
                 target=target,
                 plan=self.plan,
                 train=padded,
@@ -167,13 +173,12 @@ class _Run:
 
     @property
     def finished(self) -> bool:
-        return self.epoch >= self.specs[0].epochs or all(population.resting for population in self.populations)
+        return all(population.resting for population in self.populations)
 
     @property
     def fraction(self) -> float:
-        done = min(1.0, (self.epoch + self.step / self.plan.steps) / self.specs[0].epochs)
-        failed = int(self.progress.failed.sum()) / len(self.specs)
-        return failed + (1.0 - failed) * done
+        done = ((self.epoch + self.step / self.plan.steps) / self.epochs).clamp_(max=1.0)
+        return done.masked_fill_(self.progress.ended.cpu() > 0, 1.0).mean().item()
 
     def pulses(self, together: Callable[[Sequence[Callable[[], Any]]], list[Any]]) -> Iterator[Pulse]:
         if self.finished:
@@ -189,8 +194,16 @@ class _Run:
                     yield Pulse(self, ())
             parts = together([partial(population.close, self.epoch + 1) for population in self.populations])
             self.epoch, self.step = self.epoch + 1, 0
-            values = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            values = self._together(parts)
             yield Pulse(self, (EpochReport(self.epoch, self.epoch * self.plan.steps, values),))
+
+    def _together(self, parts: Sequence[Values]) -> Values:
+        """One tensor of all members for each name; a chunk whose members had all ended has told nothing."""
+        names = next(part for part in parts if part)
+        resting = [torch.full((share.last - share.first,), torch.nan) for share in self.shares]
+        return {
+            name: torch.cat([part.get(name, rest) for part, rest in zip(parts, resting, strict=True)]) for name in names
+        }
 
     def _epoch(self) -> Iterator[tuple[float, Sequence[Callable[[], None]], int]]:
         """(estimated microseconds, what the chunks do at the same time, steps of this epoch done then)."""
@@ -210,17 +223,16 @@ class _Run:
     def members(self) -> tuple[MemberProgress, ...]:
         metric = "validation.loss" if self.validated else "train.loss"
         progress = self.progress
-        columns = (progress.best_epoch.tolist(), progress.best_value.tolist(), progress.failed.tolist())
-        going = "succeeded" if self.epoch >= self.specs[0].epochs else "running"
+        columns = (progress.best_epoch, progress.best_value, progress.failed, progress.ended)
         return tuple(
             MemberProgress(
                 index=spec.index,
-                status="failed" if failed else going,
-                epoch=self.epoch,
+                status="failed" if failed else "succeeded" if ended or self.epoch >= spec.epochs else "running",
+                epoch=ended or min(self.epoch, spec.epochs),
                 best={"epoch": epoch, "metric": metric, "value": value} if epoch else None,
                 error="non_finite_loss" if failed else None,
             )
-            for spec, epoch, value, failed in zip(self.specs, *columns, strict=True)
+            for spec, epoch, value, failed, ended in zip(self.specs, *(each.tolist() for each in columns), strict=True)
         )
 
 
@@ -229,6 +241,7 @@ def _check_alike(specs: Sequence[MemberSpec]) -> None:
     first = specs[0]
     for spec in specs:
         optimizer = replace(first.optimizer, name=spec.optimizer.name, nesterov=spec.optimizer.nesterov)
-        alike = replace(spec, index=first.index, seed=first.seed, overrides=first.overrides, optimizer=optimizer)
+        same = {"index", "seed", "epochs", "schedule", "early_stopping", "overrides"}
+        alike = replace(spec, optimizer=optimizer, **{name: getattr(first, name) for name in same})
         if alike != first:
             raise ValueError(f"member {spec.index} has another shape than member {first.index}")

@@ -34,8 +34,11 @@ NORM_FLOOR = 1e-6  # added to every norm, as torch does
 class Optimizer(Protocol):
     """Made of the members' specs, their moments (`OptimizerSpec.moments`, each [K, P]), and their weights."""
 
-    def plan(self, first: int, count: int) -> None:
-        """Get ready for the steps `first` (from 1) … first + count - 1: what depends on t is made for all at once."""
+    def plan(self, first: int, count: int, factors: Tensor | None) -> None:
+        """Get ready for the steps `first` (from 1) … first + count - 1: what depends on t is made for all at once.
+
+        `factors` [count, K] float64 on the learning rates; None where they are 1.
+        """
 
     def step(self, weights: Tensor, gradient: Tensor, planned: int, /) -> None:
         """Change `weights` [K, P] in place, as the step `first + planned`. What `gradient` holds is lost."""
@@ -61,43 +64,46 @@ class Shaping:
 class GradientDescent:
     def __init__(self, specs: Sequence[OptimizerSpec], moments: Mapping[str, Tensor], like: Tensor) -> None:
         self.shape = Shaping(specs, like)
-        self.rates = _column([spec.learning_rate for spec in specs], like)
+        self.specs, self.like = specs, like
+        self.planned: Sequence[Tensor] = ()
         self.momentum = _column([spec.momentum for spec in specs], like)
         self.nesterov = specs[0].nesterov
         self.velocity = moments.get("velocity")
 
-    def plan(self, first: int, count: int) -> None:
-        """Nothing here depends on t."""
+    def plan(self, _first: int, count: int, factors: Tensor | None) -> None:
+        self.planned = _planned(self.specs, count, factors, self.like)
 
-    def step(self, weights: Tensor, gradient: Tensor, _planned: int, /) -> None:
+    def step(self, weights: Tensor, gradient: Tensor, planned: int, /) -> None:
         self.shape(weights, gradient)
         if self.velocity is not None:
             self.velocity.mul_(self.momentum).add_(gradient)
             gradient = gradient.addcmul_(self.velocity, self.momentum) if self.nesterov else self.velocity
-        weights.addcmul_(gradient, self.rates, value=-1.0)
+        weights.addcmul_(gradient, self.planned[planned], value=-1.0)
 
 
 class RmsProp:
     def __init__(self, specs: Sequence[OptimizerSpec], moments: Mapping[str, Tensor], like: Tensor) -> None:
         self.shape = Shaping(specs, like)
-        self.rates = _column([spec.learning_rate for spec in specs], like)
+        self.specs, self.like = specs, like
+        self.planned: Sequence[Tensor] = ()
         self.momentum = _column([spec.momentum for spec in specs], like)
         self.square, self.velocity = moments["square"], moments.get("velocity")
         self.room = torch.empty_like(like)
         self.trace = torch.full((1, 1), TRACE, dtype=like.dtype, device=like.device)
         self.fresh = torch.full((1, 1), 1.0 - FADING, dtype=like.dtype, device=like.device)
 
-    def plan(self, first: int, count: int) -> None:
-        """Nothing here depends on t: torch's rmsprop does not correct v for its start from zero either."""
+    def plan(self, _first: int, count: int, factors: Tensor | None) -> None:
+        """Torch's rmsprop does not correct v for its start from zero either."""
+        self.planned = _planned(self.specs, count, factors, self.like)
 
-    def step(self, weights: Tensor, gradient: Tensor, _planned: int, /) -> None:
+    def step(self, weights: Tensor, gradient: Tensor, planned: int, /) -> None:
         self.shape(weights, gradient)
         room = self.room
         self.square.lerp_(torch.addcmul(self.trace, gradient, gradient, out=room), self.fresh)
         direction = torch.div(gradient, torch.sqrt(self.square, out=room).add_(EPSILON), out=room)
         if self.velocity is not None:
             direction = self.velocity.mul_(self.momentum).add_(direction)
-        weights.addcmul_(direction, self.rates, value=-1.0)
+        weights.addcmul_(direction, self.planned[planned], value=-1.0)
 
 
 class Adam:
@@ -116,28 +122,41 @@ class Adam:
         self.trace = torch.full((1, 1), TRACE, dtype=like.dtype, device=like.device)
         self.fresh_mean = _column([1.0 - spec.betas[0] for spec in specs], like)
         self.fresh_square = _column([1.0 - spec.betas[1] for spec in specs], like)
-        fades = [1.0 - spec.learning_rate * spec.weight_decay for spec in specs if spec.name == "adamw"]
-        self.fades = _column(fades, like) if any(fade != 1.0 for fade in fades) else None
+        decays = [spec.weight_decay if spec.name == "adamw" else 0.0 for spec in specs]
+        self.decays = torch.tensor(decays, dtype=torch.float64) if any(decays) else None
+        self.fades: Sequence[Tensor] = ()
         self.sizes: Sequence[Tensor] = ()
         self.floors: Sequence[Tensor] = ()
 
-    def plan(self, first: int, count: int) -> None:
+    def plan(self, first: int, count: int, factors: Tensor | None) -> None:
         steps = range(first, first + count)
         # [count, βs, 2] in Python's own arithmetic, then [count, K, 2], float64 until the last moment
         corrections = [[_corrections(betas, step) for betas in self.betas] for step in steps]
         table = torch.tensor(corrections, dtype=torch.float64)[:, self.of_member]
-        self.sizes = (table[:, :, 0] * self.rates).to(self.room).unsqueeze(2).unbind()
+        rates = self.rates if factors is None else self.rates * factors
+        self.sizes = (table[:, :, 0] * rates).to(self.room).unsqueeze(2).unbind()
         self.floors = (table[:, :, 1] * EPSILON).to(self.room).unsqueeze(2).unbind()
+        if self.decays is not None:
+            fades = (1.0 - rates * self.decays).expand(count, -1)
+            self.fades = fades.to(self.room).unsqueeze(2).unbind()
 
     def step(self, weights: Tensor, gradient: Tensor, planned: int, /) -> None:
         self.shape(weights, gradient)
-        if self.fades is not None:
-            weights.mul_(self.fades)
+        if self.decays is not None:
+            weights.mul_(self.fades[planned])
         room = self.room
         self.mean.lerp_(gradient, self.fresh_mean)
         self.square.lerp_(torch.addcmul(self.trace, gradient, gradient, out=room), self.fresh_square)
         torch.sqrt(self.square, out=room).add_(self.floors[planned])
         weights.addcmul_(torch.div(self.mean, room, out=room), self.sizes[planned], value=-1.0)
+
+
+def _planned(specs: Sequence[OptimizerSpec], count: int, factors: Tensor | None, like: Tensor) -> Sequence[Tensor]:
+    """The learning rates [K, 1] of each of `count` steps."""
+    if factors is None:
+        return [_column([spec.learning_rate for spec in specs], like)] * count
+    rates = torch.tensor([spec.learning_rate for spec in specs], dtype=torch.float64)
+    return (rates * factors).to(like).unsqueeze(2).unbind()
 
 
 def _corrections(betas: tuple[float, float], step: int) -> tuple[float, float]:

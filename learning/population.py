@@ -3,8 +3,7 @@
 What a member computes is the same to the bit in every chunk, so how many there are is a matter of speed alone.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -14,63 +13,29 @@ from learning.evaluation import BlockedExamples, Evaluation, Values
 from learning.layout import Layout
 from learning.losses import LOSSES, OutputMask
 from learning.network import Gradient, Network
-from learning.optimizers import OPTIMIZERS, Optimizer
+from learning.optimizers import OPTIMIZERS
+from learning.patience import Judge
+from learning.progress import Progress
+from learning.rates import Rates
 from learning.specs import MemberSpec
 from learning.sums import halving_sum
 from learning.targets import Target
 from learning.threads import torch_threads
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What must be kept to go on exactly: K members' tensors, each with K as its first axis, changed in place.
-
-    `kept` are the weights of the best epoch so far; `failed` members rest, their weights and moments at zero.
-    """
-
-    weights: Tensor  # [K, P]
-    moments: dict[str, Tensor]  # each [K, P]
-    kept: Tensor  # [K, P]
-    loss_sum: Tensor  # [K] float64: of this epoch's batch losses so far, each times its rows
-    best_value: Tensor  # [K] float32
-    best_epoch: Tensor  # [K] int64, 0 before the first
-    failed: Tensor  # [K] bool
-
-    @classmethod
-    def start(cls, weights: Tensor, moments: Sequence[str]) -> "Progress":
-        members, device = weights.shape[0], weights.device
-        return cls(
-            weights=weights,
-            moments={name: torch.zeros_like(weights) for name in moments},
-            kept=weights.clone(),
-            loss_sum=torch.zeros(members, dtype=torch.float64, device=device),
-            best_value=torch.full((members,), torch.inf, device=device),
-            best_epoch=torch.zeros(members, dtype=torch.int64, device=device),
-            failed=torch.zeros(members, dtype=torch.bool, device=device),
-        )
-
-    def tensors(self) -> dict[str, Tensor]:
-        named = {name: tensor for name, tensor in vars(self).items() if name != "moments"}
-        return named | {f"moments.{name}": tensor for name, tensor in self.moments.items()}
-
-    @classmethod
-    def of(cls, tensors: Mapping[str, Tensor]) -> "Progress":
-        moments = {name.removeprefix("moments."): t for name, t in tensors.items() if name.startswith("moments.")}
-        return cls(moments=moments, **{name: t for name, t in tensors.items() if not name.startswith("moments.")})
-
-    def members(self, first: int, last: int) -> "Progress":
-        """Views of some members: what is done to them is done here."""
-        return self.of({name: tensor[first:last] for name, tensor in self.tensors().items()})
-
-
 class Population:
-    """`specs` share everything but what may differ from member to member: the seed, the optimizer's numbers."""
+    """`specs` share everything but what may differ from member to member (`fitting.fit` says what).
+
+    Only members that go on after `epoch` are computed. Once one has ended, those that go on are copies in tensors of
+    their own, `live`, and come back to `progress` at each epoch's end; until then `live` is `progress` itself.
+    """
 
     def __init__(
         self,
         specs: Sequence[MemberSpec],
         layout: Layout,
         progress: Progress,
+        epoch: int,
         *,
         target: Target,
         plan: Plan,
@@ -78,47 +43,65 @@ class Population:
         validation: BlockedExamples | None,
         threads: int,
     ) -> None:
-        first = specs[0]
         self.specs = specs
         self.layout = layout
         self.progress = progress
+        self.target = target
+        self.plan = plan
+        self.examples = train
+        self.validation = validation
         self.threads = threads
-        self.loss = LOSSES[first.loss]
-        self.batches = Batches(train, plan, [spec.seed for spec in specs], self.loss, layout.outputs)
-        self.network = Network(layout, progress.weights, plan.block_rows)
-        self.gradient = Gradient(self.network, torch.empty_like(progress.weights))
+        self.loss = LOSSES[specs[0].loss]
         self.mask = OutputMask(layout.outputs, progress.weights)
-        self.optimizer = self._optimizer()
-        self.evaluation = (
-            None if validation is None else Evaluation(layout, progress.weights, target, first.loss, validation)
-        )
+        self._settle(epoch)
 
-    def _optimizer(self) -> Optimizer:
-        """With a learning rate of zero for members that failed: their weights are zero and stay it."""
-        optimizers = [
-            replace(spec.optimizer, learning_rate=0.0) if failed else spec.optimizer
-            for spec, failed in zip(self.specs, self.progress.failed.tolist(), strict=True)
-        ]
-        return OPTIMIZERS[self.specs[0].optimizer.name](optimizers, self.progress.moments, self.progress.weights)
+    def _settle(self, epoch: int) -> None:
+        """Make what computes the members that go on after this epoch."""
+        ended = self.progress.ended.tolist()
+        going = [place for place, spec in enumerate(self.specs) if not ended[place] and epoch < spec.epochs]
+        self.going = torch.tensor(going, dtype=torch.int64, device=self.progress.weights.device)
+        self.live = self.progress if len(going) == len(self.specs) else self.progress.copies(self.going)
+        self.living = [self.specs[place] for place in going]
+        if not going:
+            self.evaluation = None
+            return
+        first, weights = self.living[0], self.live.weights
+        self.batches = Batches(
+            self.examples, self.plan, [spec.seed for spec in self.living], self.loss, self.layout.outputs
+        )
+        self.network = Network(self.layout, weights, self.plan.block_rows)
+        self.gradient = Gradient(self.network, torch.empty_like(weights))
+        optimizers = [spec.optimizer for spec in self.living]
+        self.optimizer = OPTIMIZERS[first.optimizer.name](optimizers, self.live.moments, weights)
+        self.rates = Rates(self.living, self.plan.steps, self.live.patience.slowed)
+        self.judge = Judge(self.living, self.live.patience)
+        self.evaluation = (
+            None
+            if self.validation is None
+            else Evaluation(self.layout, weights, self.target, first.loss, self.validation)
+        )
 
     @property
     def resting(self) -> bool:
-        return bool(self.progress.failed.all())
+        return not self.living
 
     def train(self, epoch: int, first: int, last: int) -> None:
         """Steps `first` … `last - 1` (from 0) of `epoch` (from 1)."""
+        if self.resting:
+            return
         with torch_threads(self.threads), torch.inference_mode():
             self.batches.begin(epoch)
-            self.optimizer.plan((epoch - 1) * self.batches.plan.steps + first + 1, last - first)
+            begun = (epoch - 1) * self.plan.steps + first
+            self.optimizer.plan(begun + 1, last - first, self.rates.factors(epoch, first, last))
             for gathered in self.batches.gather(first, last):
                 self._steps(gathered, first)
 
     def _steps(self, gathered: Gathered, first: int) -> None:
-        weights, gradient, optimizer, network = self.progress.weights, self.gradient, self.optimizer, self.network
+        weights, gradient, optimizer, network = self.live.weights, self.gradient, self.optimizer, self.network
         delta = gradient.deltas[-1]
         outputs = delta.new_empty(len(gathered.blocks), *delta.shape)
         for block, room in zip(gathered.blocks, outputs.unbind(), strict=True):
-            inputs = block.inputs.expand(len(self.specs), -1, -1)
+            inputs = block.inputs.expand(len(self.living), -1, -1)
             self.loss.gradient(network.forward(inputs, room), block.targets, self.mask, delta)
             delta.mul_(block.shares)
             gradient.backward(inputs, add=not block.first)
@@ -127,7 +110,7 @@ class Population:
         losses = self.loss.examples(outputs[..., : self.layout.outputs], gathered.targets)  # [blocks, K, B]
         sums = halving_sum(losses.mul_(gathered.shares), -1) * gathered.step_rows  # [blocks, K] float64
         # One after the other, so that the sum is the same wherever the run was interrupted.
-        self.progress.loss_sum.copy_(torch.cat([self.progress.loss_sum.unsqueeze(0), sums]).cumsum(0)[-1])
+        self.live.loss_sum.copy_(torch.cat([self.live.loss_sum.unsqueeze(0), sums]).cumsum(0)[-1])
 
     def evaluate(self, piece: int) -> None:
         if self.evaluation is not None and piece < len(self.evaluation.pieces):
@@ -139,27 +122,44 @@ class Population:
         return 0 if self.evaluation is None else len(self.evaluation.pieces)
 
     def close(self, epoch: int) -> Values:
-        """End an epoch: its values, the weights kept if they are the best, members that failed laid to rest."""
+        """End an epoch: its values, the weights kept if they are the best, and who has ended laid to rest.
+
+        Values are NaN for members that had ended before; there are none at all where all of them had.
+        """
+        if self.resting:
+            return {}
         with torch_threads(self.threads), torch.inference_mode():
-            progress = self.progress
-            values: Values = {("train", "loss"): (progress.loss_sum / self.batches.plan.rows).float()}
+            live = self.live
+            values: Values = {("train", "loss"): (live.loss_sum / self.plan.rows).float()}
             if self.evaluation is not None:
                 values |= self.evaluation.values()
             judged = values.get(("validation", "loss"), values["train", "loss"])
-            finite = values["train", "loss"].isfinite() & judged.isfinite() & progress.weights.isfinite().all(1)
-            alive = finite & ~progress.failed
-            better = alive if self.evaluation is None else alive & (judged < progress.best_value)
-            torch.where(better.unsqueeze(1), progress.weights, progress.kept, out=progress.kept)
-            torch.where(better, judged, progress.best_value, out=progress.best_value)
-            progress.best_epoch.masked_fill_(better, epoch)
-            values = {name: value.masked_fill(progress.failed, torch.nan) for name, value in values.items()}
-            progress.loss_sum.zero_()
-            if not bool((alive | progress.failed).all()):
-                self._rest(~alive)
-        return {name: value.cpu().clone() for name, value in values.items()}
+            alive = values["train", "loss"].isfinite() & judged.isfinite() & live.weights.isfinite().all(1)
+            better = alive if self.evaluation is None else alive & (judged < live.best_value)
+            torch.where(better.unsqueeze(1), live.weights, live.kept, out=live.kept)
+            torch.where(better, judged, live.best_value, out=live.best_value)
+            live.best_epoch.masked_fill_(better, epoch)
+            live.loss_sum.zero_()
+            stopped = self.judge.ended(judged)
+            ending = ~alive if stopped is None else stopped | ~alive
+            changed = bool(ending.any())
+            if changed:
+                live.ended.masked_fill_(ending, epoch)
+                live.failed.copy_(~alive)
+                for tensor in (live.weights, *live.moments.values()):
+                    tensor.masked_fill_(~alive.unsqueeze(1), 0.0)
+        self.take_back()
+        told = {name: self._of_all(value).cpu().clone() for name, value in values.items()}
+        if changed or any(spec.epochs == epoch for spec in self.living):
+            self._settle(epoch)
+        return told
 
-    def _rest(self, failed: Tensor) -> None:
-        self.progress.failed.copy_(failed)
-        for tensor in (self.progress.weights, *self.progress.moments.values()):
-            tensor.masked_fill_(failed.unsqueeze(1), 0.0)
-        self.optimizer = self._optimizer()
+    def take_back(self) -> None:
+        """Bring `progress` up to date."""
+        if self.live is not self.progress:
+            self.progress.take_back(self.live, self.going)
+
+    def _of_all(self, values: Tensor) -> Tensor:
+        if self.live is self.progress:
+            return values
+        return values.new_full((len(self.specs),), torch.nan).index_copy_(0, self.going, values)

@@ -17,9 +17,22 @@ LOSSES_OF_TASK = {
     "binary": ("binary_cross_entropy",),
     "multiclass": ("cross_entropy",),
 }
+SCHEDULES: Mapping[str, Mapping[str, Any]] = {  # each with the settings it has, and what they are if nothing is said
+    "constant": {},
+    "step": {"every": 30, "factor": 0.1},
+    "exponential": {"factor": 0.95},
+    "cosine": {"floor": 0.0},
+    "one_cycle": {"rise": 0.3, "start": 0.04, "end": 4e-6},
+    "plateau": {"patience": 10, "factor": 0.1, "threshold": 1e-4},
+}
 SWEEP_PATHS = (
     "seed",
+    "epochs",
     *(f"optimizer.{name}" for name in ("learning_rate", "momentum", "betas", "weight_decay", "clip_norm")),
+    "schedule.warmup_epochs",
+    *(f"schedule.{name}" for name in dict.fromkeys(name for settings in SCHEDULES.values() for name in settings)),
+    "early_stopping.patience",
+    "early_stopping.min_delta",
 )
 
 
@@ -58,6 +71,28 @@ class OptimizerSpec:
 
 
 @dataclass(frozen=True)
+class ScheduleSpec:
+    """The course of a learning rate; of the settings those count that `SCHEDULES` names."""
+
+    name: str = "constant"
+    warmup_epochs: int = 0
+    every: int = 1  # epochs
+    factor: float = 1.0
+    floor: float = 0.0  # this, `start` and `end` are shares of the learning rate
+    rise: float = 0.5  # share of all steps
+    start: float = 1.0
+    end: float = 1.0
+    patience: int = 1  # epochs
+    threshold: float = 0.0  # share of the loss
+
+
+@dataclass(frozen=True)
+class EarlyStoppingSpec:
+    patience: int = 20  # epochs
+    min_delta: float = 0.0
+
+
+@dataclass(frozen=True)
 class MemberSpec:
     """One network of a population and how it is trained; `overrides` is where it differs from its run's spec."""
 
@@ -69,6 +104,8 @@ class MemberSpec:
     epochs: int
     batch_size: int | None  # None: the full train split
     initialization: str
+    schedule: ScheduleSpec = ScheduleSpec()
+    early_stopping: EarlyStoppingSpec | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -110,5 +147,7 @@ def _member(spec: Mapping[str, Any], index: int, overrides: Mapping[str, Any]) -
         epochs=spec["epochs"],
         batch_size=None if spec["batch_size"] == "full" else spec["batch_size"],
         initialization=spec["initialization"],
+        schedule=ScheduleSpec(**(spec.get("schedule") or {})),
+        early_stopping=EarlyStoppingSpec(**spec["early_stopping"]) if spec.get("early_stopping") else None,
         overrides=dict(overrides),
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from learning.apportionment import split_counts
 from learning.errors import UnusableSplit
-from learning.specs import overrides_of
+from learning.specs import SCHEDULES, overrides_of
 from service import capacity, support, sweeps, tasks
 from service.problems import Errors, Invalid
 from service.recipes import AUTO_INITIALIZATION, DEFAULT, RECIPES
@@ -125,6 +125,7 @@ def _filled(
     sweep, wrong = sweeps.read(asked.get("sweep", {}), settings.max_members)
     errors.update(wrong)
     errors.update(_misplaced(filled["optimizer"], sweep))
+    errors.update(_ill_timed(filled, sweep))
     if asked.get("sweep") and asked.get("members"):
         errors.setdefault("members", []).append("absent where there is a sweep")
     return filled, sweep
@@ -141,6 +142,31 @@ def _misplaced(optimizer: Mapping[str, Any], sweep: Mapping[str, Sequence[Any]])
         errors["optimizer.nesterov"] = [f"false: {name} knows no such step; gd and sgd do"]
     elif optimizer["nesterov"] and not any(momenta):
         errors["optimizer.nesterov"] = ["false, or with a momentum above 0"]
+    return errors
+
+
+def _ill_timed(filled: Mapping[str, Any], sweep: Mapping[str, Sequence[Any]]) -> Errors:
+    """What of schedule and early stopping does not go with the rest."""
+    schedule, stopping, errors = filled["schedule"], filled["early_stopping"], Errors()
+    own = ("warmup_epochs", *SCHEDULES[schedule["name"]])
+    for path in sweep:
+        outer, _, name = path.partition(".")
+        if outer == "schedule" and name not in own:
+            errors[f"sweep.{path}"] = [f"absent: {schedule['name']} has {' and '.join(own)}"]
+        elif outer == "early_stopping" and stopping is None:
+            errors[f"sweep.{path}"] = ["absent, or with early_stopping in the run"]
+    if filled["validation"] is None:
+        if schedule["name"] == "plateau":
+            errors["schedule.name"] = ["another than plateau where there is no validation"]
+        if stopping is not None:
+            errors["early_stopping"] = ["null where there is no validation"]
+    epochs = [each for each in sweep.get("epochs", [filled["epochs"]]) if each is not None]
+    warmups = [each for each in sweep.get("schedule.warmup_epochs", [schedule["warmup_epochs"]]) if each is not None]
+    if epochs and warmups and max(warmups) and max(warmups) >= min(epochs):
+        at = "sweep.schedule.warmup_epochs" if "schedule.warmup_epochs" in sweep else "schedule.warmup_epochs"
+        errors[at] = [f"fewer than the {min(epochs)} epochs"]
+    if schedule["name"] == "one_cycle" and any(warmups):
+        errors["sweep.schedule.warmup_epochs"] = ["0: one_cycle begins with a rise of its own"]
     return errors
 
 

@@ -35,11 +35,6 @@ def layers(found: list[dict[str, Any]], path: str) -> Iterator[tuple[str, str]]:
 def _refused(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if isinstance(spec.get("network"), dict):
         yield from layers(spec["network"]["layers"], "network.layers")
-    if "schedule" in spec:
-        if spec["schedule"]["name"] != "constant":
-            yield "schedule.name", "constant is"
-        if spec["schedule"]["warmup_epochs"]:
-            yield "schedule.warmup_epochs", "0 is"
     for form in ("folds", "fold", "column"):
         if form in (spec.get("validation") or {}):
             yield f"validation.{form}", '{"fraction": 0.2} and null are'
@@ -53,7 +48,7 @@ def _refused(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "precision", "float32 is"
     if spec.get("label_smoothing"):
         yield "label_smoothing", "0.0 is"
-    for name in ("early_stopping", "class_weights", "sample_weight"):
+    for name in ("class_weights", "sample_weight"):
         if spec.get(name) is not None:
             yield name, "null is"
     if spec.get("ensemble"):

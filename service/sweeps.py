@@ -9,7 +9,7 @@ from marshmallow import ValidationError, fields
 
 from learning.specs import SWEEP_PATHS
 from service.problems import Errors, flatten
-from service.schemas.run_spec import Optimizer, RunIn
+from service.schemas.run_spec import EarlyStopping, Optimizer, RunIn, Schedule
 
 ALLOWED = "seed, optimizer.*, schedule.*, network, batch_size, epochs, loss, class_weights and early_stopping.*"
 _KNOWN = re.compile(
@@ -19,6 +19,9 @@ _KNOWN = re.compile(
 )
 _FIELDS: dict[str, fields.Field[Any]] = {
     "seed": RunIn().fields["seed"],
+    "epochs": RunIn().fields["epochs"],
+    **{f"schedule.{name}": field for name, field in Schedule().fields.items()},
+    **{f"early_stopping.{name}": field for name, field in EarlyStopping().fields.items()},
     **{f"optimizer.{name}": field for name, field in Optimizer().fields.items()},
 }
 

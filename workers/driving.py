@@ -74,7 +74,8 @@ class _Attempt:
     def train(self) -> Ending:
         """Until the fit is done or something else is asked for; how the run ends then."""
         experiment = self._prepared()
-        reporter = Reporter(self._claim.spec["epochs"], len(experiment.members))
+        epochs = max(member.epochs for member in experiment.members)
+        reporter = Reporter(epochs, len(experiment.members))
         for pulse in fit(
             experiment.members, experiment.target, experiment.train, experiment.validation, threads=self._place.threads
         ):

@@ -51,8 +51,9 @@ class Reporter:
         best = best_of(members)
         self._remember_best(members)
         told = None
+        for waiting in self._waiting:
+            self._last = _after(self._last, waiting.values)
         if self._waiting:
-            self._last = self._waiting[-1].values
             told = {"epoch": self._waiting[-1].epoch, "metrics": _metrics(self._last, best)}
         named = whole or self._clock() - self._members_at >= self._members_seconds
         return Report(
@@ -115,6 +116,14 @@ def best_of(members: Sequence[MemberProgress]) -> MemberProgress | None:
 
 def shown(best: MemberProgress | None) -> dict[str, Any] | None:
     return {"member": best.index, **best.best} if best and best.best else None
+
+
+def _after(before: Values, now: Values) -> Values:
+    """The latest figures; of a member that had ended, those it ended with."""
+    return {
+        series: values.where(~values.isnan(), before[series]) if series in before else values
+        for series, values in now.items()
+    }
 
 
 def _metrics(values: Values, member: MemberProgress | None) -> Metrics:

@@ -5,8 +5,9 @@ The whole contract is known here. What of it is not made yet is refused later, i
 
 from typing import Any
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import ValidationError, fields, post_load, validates_schema
 
+from learning.specs import SCHEDULES
 from service.schemas.fields import Choice, ColumnName, Flag, Number, Text, Time, Whole
 from service.schemas.networks import NetworkShape
 from service.schemas.shapes import Either, Items, Labels, Object, StrictSchema
@@ -14,7 +15,6 @@ from service.schemas.shapes import Either, Items, Labels, Object, StrictSchema
 TASKS = ("regression", "binary", "multiclass", "multilabel")
 LOSSES = ("squared_error", "absolute_error", "huber", "binary_cross_entropy", "cross_entropy", "poisson")
 OPTIMIZERS = ("gd", "sgd", "adam", "adamw", "rmsprop")
-SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle", "plateau")
 INITIALIZATIONS = ("xavier", "he")
 SCALINGS = ("standard", "robust", "none")
 
@@ -36,11 +36,54 @@ class Optimizer(StrictSchema):
     clip_norm = Number(above=0, allow_none=True, load_default=None)
 
 
-class Schedule(StrictSchema):
-    """Each schedule's own settings come with the schedule."""
+def _about_schedules() -> str:
+    told = {name: ", ".join(f"{each} {value:g}" for each, value in own.items()) for name, own in SCHEDULES.items()}
+    return "With their settings and what these are if absent: " + "; ".join(
+        f"{n} ({t or 'none'})" for n, t in told.items()
+    )
 
-    name = Choice(SCHEDULES, load_default="constant")
-    warmup_epochs = Whole(at_least=0, at_most=MOST_EPOCHS, load_default=0)
+
+class Schedule(StrictSchema):
+    """The course of the learning rate, a factor on it; each schedule has settings of its own, and takes no other."""
+
+    name = Choice(tuple(SCHEDULES), load_default="constant", metadata={"description": _about_schedules()})
+    warmup_epochs = Whole(
+        at_least=0,
+        at_most=MOST_EPOCHS,
+        load_default=0,
+        metadata={"description": "The factor rises from 0 to 1, step by step, before the schedule begins"},
+    )
+    every = Whole(at_least=1, at_most=MOST_EPOCHS, metadata={"description": "step: in epochs"})
+    factor = Number(
+        above=0, at_most=1, metadata={"description": "step, exponential, plateau: what each turn makes of it"}
+    )
+    floor = Number(at_least=0, at_most=1, metadata={"description": "cosine: the factor it comes down to"})
+    rise = Number(above=0, below=1, metadata={"description": "one_cycle: the share of all steps until the peak"})
+    start = Number(above=0, at_most=1, metadata={"description": "one_cycle: the factor at the first step"})
+    end = Number(at_least=0, at_most=1, metadata={"description": "one_cycle: the factor at the last step"})
+    patience = Whole(
+        at_least=0,
+        at_most=MOST_EPOCHS,
+        metadata={"description": "plateau: epochs without a lower validation loss that are borne"},
+    )
+    threshold = Number(
+        at_least=0,
+        below=1,
+        metadata={"description": "plateau: the share by which the loss must fall to count as lower"},
+    )
+
+    @validates_schema
+    def _has_its_own(self, data: dict[str, Any], **_: Any) -> None:
+        own = SCHEDULES[data["name"]]
+        said = f"absent: {data['name']} has {' and '.join(own) or 'no settings'}"
+        if wrong := {name: [said] for name in data if name not in ("name", "warmup_epochs", *own)}:
+            raise ValidationError(wrong)
+        if data["name"] == "one_cycle" and data["warmup_epochs"]:
+            raise ValidationError("0: one_cycle begins with a rise of its own", "warmup_epochs")
+
+    @post_load
+    def _filled(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {**{name: data[name] for name in ("name", "warmup_epochs")}, **SCHEDULES[data["name"]], **data}
 
 
 class Validation(StrictSchema):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from learning.specs import OPTIMIZERS
+from learning.specs import OPTIMIZERS, SCHEDULES, EarlyStoppingSpec, ScheduleSpec
 
 
 def optimizers(data) -> dict:
@@ -17,9 +17,16 @@ def differing(data, specs: list) -> list:
     """The members, each with numbers of its own where members may differ."""
     decay, limit = st.sampled_from([0.0, 0.01, 0.3]), st.sampled_from([None, 0.05, 1.0])
     momentum = st.sampled_from([0.0, 0.5, 0.9] if specs[0].optimizer.name in ("gd", "sgd", "rmsprop") else [0.0])
+    schedules = st.sampled_from([ScheduleSpec(name, **SCHEDULES[name]) for name in SCHEDULES])
+    stopping = st.sampled_from([None, EarlyStoppingSpec(1), EarlyStoppingSpec(1, min_delta=5.0)])
     betas = st.sampled_from([(0.9, 0.999), (0.5, 0.9)])
     found = []
     for spec in specs:
         own = {"momentum": data.draw(momentum), "weight_decay": data.draw(decay), "clip_norm": data.draw(limit)}
-        found.append(replace(spec, optimizer=replace(spec.optimizer, betas=data.draw(betas), **own)))
+        optimizer = replace(spec.optimizer, betas=data.draw(betas), **own)
+        schedule = data.draw(schedules)
+        if spec.epochs > 1 and schedule.name != "one_cycle":
+            schedule = replace(schedule, warmup_epochs=data.draw(st.integers(0, 1)))
+        stops = {"schedule": schedule, "early_stopping": data.draw(stopping)}
+        found.append(replace(spec, optimizer=optimizer, epochs=spec.epochs + data.draw(st.integers(0, 2)), **stops))
     return found

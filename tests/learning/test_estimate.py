@@ -103,9 +103,9 @@ def test_the_figures_taken_from_other_files_are_theirs():
 def test_weights_are_counted_with_their_padding():
     stride = Layout.of(NetworkSpec((LayerSpec(20), LayerSpec(7))), 13, 3).stride
     asked = spec([20, 7], batch_size=32, sweep={"seed": [0, 1, 2]})
-    assert memory_parts(asked, 100, 13, 3)["weights"] == 3 * stride * 4 * 9
+    assert memory_parts(asked, 100, 13, 3)["weights"] == 3 * stride * 4 * 13
     asked["optimizer"]["name"] = "sgd"
-    assert memory_parts(asked, 100, 13, 3)["weights"] == 3 * stride * 4 * 7
+    assert memory_parts(asked, 100, 13, 3)["weights"] == 3 * stride * 4 * 9
 
 
 def test_more_of_anything_is_never_estimated_at_less():

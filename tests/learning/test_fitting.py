@@ -125,7 +125,7 @@ def test_members_of_another_shape_are_refused():
     for other in (
         member(1, layers=(9,)),
         member(1, batch_size=5),
-        replace(member(1), epochs=3),
+        replace(member(1), initialization="he"),
         member(1, optimizer="sgd"),
         member(1, nesterov=True),
     ):

@@ -67,10 +67,10 @@ class Finished:
         return [report.values[split, name][index].item() for report in self.reports]
 
     def everything(self, index: int) -> tuple[str, list[tuple[str, str, bytes]]]:
-        """The hash of one member and the bytes of every figure told about it."""
+        """The hash of one member and the bytes of every figure told about it, until it ended."""
         figures = [
             (*name, value[index].numpy().tobytes())
-            for report in self.reports
+            for report in self.reports[: self.last.members[index].epoch]
             for name, value in sorted(report.values.items())
         ]
         return self.trained.sha256(index), figures

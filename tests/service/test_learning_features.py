@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from learning.specs import SCHEDULES
 from service.schemas.networks import ACTIVATIONS
 from tests.service.callers import Caller
 
@@ -80,3 +81,39 @@ def test_poisson_is_refused_for_what_is_no_count(caller: Caller, wrong: str) -> 
     answer = caller.ask(caller.dataset(counts() + f"0.1,{wrong}\n"), "n", task="regression", loss="poisson")
     assert answer.status_code == 422
     assert "counts" in answer.json["errors"]["loss"][0]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_is_filled_in_and_trains(caller: Caller, iris: str, name: str) -> None:
+    warmup = {} if name == "one_cycle" else {"warmup_epochs": 2}
+    asked = {"schedule": {"name": name, **warmup}, "optimizer": {"learning_rate": 0.01}, "epochs": 20}
+    run = caller.trained(caller.dataset(iris), **asked)
+    assert run["spec"]["schedule"] == {"name": name, "warmup_epochs": 0, **warmup, **SCHEDULES[name]}
+    assert run["metrics"]["validation"]["accuracy"] > 0.7
+
+
+def test_a_run_ends_early_and_tells_nothing_of_the_epochs_it_did_not_train(caller: Caller, iris: str) -> None:
+    dataset, stopping = caller.dataset(iris), {"patience": 3, "min_delta": 10.0}
+    asked = {"early_stopping": stopping, "sweep": {"early_stopping.patience": [3, 5]}, "epochs": 50}
+    run = caller.trained(dataset, **asked)
+    assert run["spec"]["early_stopping"] == stopping
+    assert run["progress"]["fraction"] == 1.0
+    shown = caller.get(f"/v1/runs/{run['id']}/metrics?split=validation&name=loss")["data"]
+    epochs = {member: [row["epoch"] for row in shown if row["member"] == member] for member in (0, 1)}
+    # The first epoch is an improvement on nothing; none after it is one by 10.
+    assert epochs == {0: [1, 2, 3, 4], 1: [1, 2, 3, 4, 5, 6]}
+    alone = caller.trained(dataset, early_stopping=stopping, epochs=50)
+    assert alone["weights_sha256"] == run["members"][0]["weights_sha256"]
+    assert alone["progress"]["epoch"] == 4
+
+
+def test_a_sweep_over_epochs_and_schedules_has_members_equal_to_runs_alone(caller: Caller, iris: str) -> None:
+    dataset = caller.dataset(iris)
+    sweep = {"epochs": [2, 6], "schedule.factor": [0.5, 0.9]}
+    population = caller.trained(dataset, schedule={"name": "step", "every": 1}, sweep=sweep)
+    assert population["progress"]["epochs"] == 6
+    for member in population["members"]:
+        own = member["overrides"]
+        schedule = {"name": "step", "every": 1, "factor": own["schedule.factor"]}
+        alone = caller.trained(dataset, schedule=schedule, epochs=own["epochs"])
+        assert alone["weights_sha256"] == member["weights_sha256"]

@@ -136,3 +136,15 @@ def test_members_of_a_large_population_are_told_of_less_often(clock):
 def test_the_time_left_is_the_time_so_far_for_what_is_left(reporter, clock):
     clock.now += 3.0
     assert reporter.report(pulse(3)).progress == {"epoch": 3, "epochs": 4, "fraction": 0.75, "eta_seconds": 1.0}
+
+
+def test_a_member_that_has_ended_keeps_the_figures_it_ended_with():
+    reporter = Reporter(4, 2)
+    third = pulse(3)
+    for values in third.epochs[0].values.values():
+        values[0] = torch.nan
+    reporter.take(pulse(2))
+    reporter.take(third)
+    first, second = reporter.report(third, whole=True).members
+    assert first.last["validation"]["loss"] == pytest.approx(0.3)
+    assert second.last["validation"]["loss"] == pytest.approx(0.35)
