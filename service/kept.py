@@ -3,11 +3,13 @@
 from typing import Any
 
 import numpy as np
+from sqlalchemy import Connection
 
-from learning.specs import overrides_of
 from service.problems import Clash, Invalid
-from store import weights
+from store import members, weights
 from store.blobs import Blobs
+from store.database import Database
+from store.errors import NotFound
 from store.runs import Run
 
 
@@ -18,16 +20,26 @@ def blob_of(run: Run) -> str:
     return run.weights_blob
 
 
-def member_of(run: Run, asked: int | None) -> int:
+def member_of(database: Database, run: Run, asked: int | None) -> int:
     """The member asked for, or the best. Raises Clash without weights, Invalid for a member that is not there."""
     blob_of(run)
     if asked is None:
         assert run.best is not None, "weights are kept together with the best"
         return int(run.best["member"])
-    count = len(overrides_of(run.spec))
-    if asked >= count:
-        raise Invalid({"member": f"a whole number from 0 to {count - 1}"})
+    with database.read() as tx:
+        member = existing(tx, run, asked)
+    if member.best is None:  # in the file stand the weights that it began with
+        raise Clash(f"Member {asked} failed in its first epoch, and has kept no weights.")
     return asked
+
+
+def existing(tx: Connection, run: Run, asked: int) -> members.Member:
+    """Raises Invalid for a member that is not there."""
+    try:
+        return members.get(tx, run.tenant, run.id, asked)
+    except NotFound:
+        last = members.count(tx, run.tenant, run.id) - 1
+        raise Invalid({"member": f"a whole number from 0 to {last}"}) from None
 
 
 def file_of(blobs: Blobs, run: Run, member: int) -> bytes:

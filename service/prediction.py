@@ -11,7 +11,7 @@ from learning.model import Model
 from service import strict_json
 from service.blueprint import read_body, require_json
 from service.instances import columns_of
-from service.problems import Invalid, Malformed, flatten
+from service.problems import Invalid, Malformed, NotAcceptable, flatten
 from service.schemas.predictions import MOST_INSTANCES, PredictionIn
 
 MOST_BYTES = 64 << 20
@@ -27,7 +27,9 @@ class Asked:
 
 
 def read(request: Request) -> Asked:
-    """Raises WrongMedia, Malformed, Invalid, and 413 past MOST_BYTES."""
+    """Raises NotAcceptable, WrongMedia, Malformed, Invalid, and 413 past MOST_BYTES."""
+    if request.accept_mimetypes and not request.accept_mimetypes.accept_json:
+        raise NotAcceptable(f"Answers as {request.accept_mimetypes} are not supported yet; application/json is.")
     request.max_content_length = MOST_BYTES
     body = read_body(request)
     require_json(request)
@@ -38,7 +40,7 @@ def read(request: Request) -> Asked:
     except ValidationError as error:
         raise Invalid(flatten(error.messages)) from None
     instances = found["instances"]
-    if not isinstance(instances, list) or not 1 <= len(instances) <= MOST_INSTANCES:
+    if not 1 <= len(instances) <= MOST_INSTANCES:
         raise Invalid({"instances": f"a list of 1 to {MOST_INSTANCES} records or arrays"})
     if found["interval"] is not None:
         raise Invalid({"interval": "not supported yet; null is"})

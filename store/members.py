@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, and_, bindparam, func, insert, or_, select, update
 
 from store import pages
-from store.errors import BadCursor
+from store.errors import BadCursor, NotFound
 from store.pages import Page
 from store.tables import members, runs
 
@@ -74,7 +74,8 @@ def report(tx: Connection, run_id: str, reports: Sequence[MemberReport]) -> None
             "best_value": each.best and each.best["value"],
             "last": each.last,
             "error": each.error,
-            "weights_sha256": each.weights_sha256,
+            # Without a best the weights are those it began with: nothing was learned, and nothing is kept.
+            "weights_sha256": each.weights_sha256 if each.best else None,
         }
         for each in reports
     ]
@@ -95,6 +96,13 @@ def page(
 
 def first(tx: Connection, tenant: str, run_id: str, count: int = 100) -> list[Member]:
     return _by_index(tx, _of(tenant, run_id), count, None).data
+
+
+def get(tx: Connection, tenant: str, run_id: str, index: int) -> Member:
+    row = tx.execute(_of(tenant, run_id).where(members.c.index == index)).mappings().first()
+    if row is None:
+        raise NotFound("member", str(index))
+    return _member(row)
 
 
 def count(tx: Connection, tenant: str, run_id: str) -> int:

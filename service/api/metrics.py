@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 from flask.views import MethodView
 
-from service import answers
+from service import answers, kept
 from service.blueprint import Resource
 from service.parts import parts, tenant
 from service.schemas.metrics import MetricPage, MetricsQuery
@@ -21,7 +21,9 @@ class Metrics(MethodView):
     def get(self, query: dict[str, Any], id: str) -> Response:
         """Every epoch's values, by epoch, member, split and name"""
         with parts().database.read() as tx:
-            runs.get(tx, tenant(), id)
+            run = runs.get(tx, tenant(), id)
+            if "member" in query:
+                kept.existing(tx, run, query["member"])
             page = metrics.page(tx, tenant(), id, **query)
         # A thousand rows at a time are polled many times a second, and are the contract's already.
         return answers.plain({"data": page.data, "has_more": page.has_more, "next": page.next})

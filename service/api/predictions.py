@@ -23,6 +23,6 @@ class RunPredictions(MethodView):
         with parts().database.read() as tx:
             run = runs.get(tx, tenant(), id)
         asked = prediction.read(request)
-        member = kept.member_of(run, asked.member)
+        member = kept.member_of(parts().database, run, asked.member)
         model = parts().models.get(kept.blob_of(run), member)
         return answers.plain({**prediction.answer(model, asked), "run": run.id, "member": member})

@@ -23,7 +23,7 @@ class Weights(MethodView):
         """The kept weights of a member as safetensors, with what is needed to predict in its metadata"""
         with parts().database.read() as tx:
             run = runs.get(tx, tenant(), id)
-        member = kept.member_of(run, query.get("member"))
+        member = kept.member_of(parts().database, run, query.get("member"))
         content = kept.file_of(parts().blobs, run, member)
         name = f"{run.id}-{member}.safetensors"
         return Response(

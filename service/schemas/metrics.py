@@ -6,6 +6,7 @@ from service.schemas.fields import Choice, Text, Time, WholeParameter
 from service.schemas.pages import PageQuery, page_of
 from service.schemas.shapes import Shown, StrictSchema
 
+SPLITS = ("train", "validation", "test")
 MOST_MEMBER = 100_000
 MOST_POINTS = 100_000
 
@@ -20,7 +21,7 @@ class MembersQuery(PageQuery):
 
 class MetricsQuery(PageQuery):
     member = WholeParameter(at_least=0, at_most=MOST_MEMBER)
-    split = Text()
+    split = Choice(SPLITS)
     name = Text()
     points = WholeParameter(
         at_least=4,

@@ -4,14 +4,16 @@ from marshmallow import fields
 
 from service.schemas.fields import Flag, Number, Whole
 from service.schemas.metrics import MOST_MEMBER
-from service.schemas.shapes import Shown, StrictSchema
+from service.schemas.shapes import Either, Shown, StrictSchema
 
 MOST_INSTANCES = 100_000
 _VALUE = {"type": ["number", "string", "boolean", "null"]}
 
 
 class PredictionIn(StrictSchema):
-    instances = fields.Raw(
+    instances = Either(
+        {list: fields.Raw()},
+        allowed=f"a list of 1 to {MOST_INSTANCES} records or arrays",
         required=True,
         metadata={
             "type": "array",

@@ -7,7 +7,7 @@ from marshmallow import fields, pre_dump
 from service.schemas.fields import Choice, FlagParameter, Text, Time, WholeParameter
 from service.schemas.pages import PageQuery, page_of
 from service.schemas.shapes import Shown, StrictSchema
-from store.states import STATUSES
+from store.states import FINAL, HELD, STATUSES
 
 MOST_WAIT = 60
 
@@ -121,10 +121,12 @@ class RunOut(Shown):
 
     @pre_dump
     def _fill(self, run: dict[str, Any], **_: Any) -> dict[str, Any]:
-        if run["progress"] is None:
-            not_begun = {"epoch": 0, "epochs": run["spec"]["epochs"], "fraction": 0.0, "eta_seconds": None}
-            return {**run, "progress": not_begun}
-        return run
+        progress = run["progress"]
+        if progress is None:
+            progress = {"epoch": 0, "epochs": run["spec"]["epochs"], "fraction": 0.0, "eta_seconds": None}
+        elif run["status"] not in HELD:  # what its worker last expected was to come, and does not
+            progress = {**progress, "eta_seconds": 0.0 if run["status"] in FINAL else None}
+        return {**run, "progress": progress}
 
 
 class DryRunOut(Shown):

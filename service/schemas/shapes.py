@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import INCLUDE, RAISE, Schema, ValidationError, fields
 
-from service.schemas.fields import Worded, with_schema
+from service.schemas.fields import Choice, Worded, with_schema
 
 
 class Shown(Schema):
@@ -94,5 +94,7 @@ class Either(Worded):
     def read(self, value: Any) -> Any:
         for kind, form in self.forms.items():
             if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
+                if isinstance(form, Choice) and value not in form.choices:
+                    break  # the other forms are allowed as well
                 return form.deserialize(value)
         raise self.refuse()

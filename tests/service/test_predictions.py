@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load
+from werkzeug.test import TestResponse
 
 from learning.model import Model
 from learning.preprocessing import Preprocessing
@@ -137,6 +138,39 @@ def test_a_value_of_another_type_is_refused(
     answer = there.client.post(f"/v1/runs/{houses['id']}/predictions", json={"instances": [instance]})
     assert answer.status_code == 422
     assert words in answer.json["errors"][path][0]
+
+
+def test_instances_that_are_none_say_what_is_allowed(there: Caller, flowers: dict[str, Any]) -> None:
+    for body, words in (({}, "required"), ({"instances": None}, "a list of 1"), ({"instances": []}, "a list of 1")):
+        answer = there.client.post(f"/v1/runs/{flowers['id']}/predictions", json=body)
+        assert words in answer.json["errors"]["instances"][0]
+
+
+def test_an_answer_in_another_form_than_json_is_refused_and_not_given_as_json(
+    there: Caller, flowers: dict[str, Any]
+) -> None:
+    def ask(accept: str) -> TestResponse:
+        sent = {"json": {"instances": [{}]}, "headers": {"Accept": accept}}
+        return there.client.post(f"/v1/runs/{flowers['id']}/predictions", **sent)
+
+    for accept in ("text/csv", "application/vnd.apache.arrow.stream"):
+        assert (ask(accept).status_code, "application/json is" in ask(accept).json["detail"]) == (406, True)
+    for accept in ("*/*", "application/json", "text/csv, application/json;q=0.5"):
+        assert ask(accept).status_code == 200
+
+
+def test_a_member_that_diverged_at_once_has_nothing_to_predict_by(there: Caller, iris: str) -> None:
+    steps = {"sweep": {"optimizer.learning_rate": [0.001, 1e30]}, "optimizer": {"name": "sgd"}}
+    run = there.trained(there.dataset(iris), "petal_width", **steps)
+    assert [each["status"] for each in run["members"]] == ["succeeded", "failed"]
+    assert run["members"][1]["weights_sha256"] is None
+    body = {"instances": [{}], "member": 1}
+    for answer in (
+        there.client.post(f"/v1/runs/{run['id']}/predictions", json=body),
+        there.client.get(f"/v1/runs/{run['id']}/weights?member=1"),
+    ):
+        assert (answer.status_code, "member 1" in answer.json["detail"].lower()) == (409, True)
+    assert len(predict(there, run, [{}])["predictions"]) == 1
 
 
 def test_a_regression_has_no_probabilities(there: Caller, houses: dict[str, Any]) -> None:

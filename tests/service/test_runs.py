@@ -4,7 +4,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
+from store.states import STATUSES
+from store.tables import runs
 from tests.service.callers import Caller
 
 KEYS = [
@@ -106,6 +109,30 @@ def test_metrics_members_events_and_receipt_tell_of_the_training(caller: Caller,
     receipt = caller.get(f"{address}/receipt")
     assert receipt["weights_sha256"] == run["weights_sha256"]
     assert receipt["spec"] == run["spec"]
+
+
+def test_curves_of_a_member_or_a_split_that_is_none_are_refused(caller: Caller, iris: str) -> None:
+    address = f"/v1/runs/{caller.trained(caller.dataset(iris))['id']}/metrics"
+    assert "from 0 to 0" in caller.get(f"{address}?member=1", 422)["errors"]["member"][0]
+    assert "train, validation, test" in caller.get(f"{address}?split=trian", 422)["errors"]["split"][0]
+
+
+def test_a_text_that_is_none_of_the_choices_is_told_of_the_numbers_too(caller: Caller, iris: str) -> None:
+    refused = caller.ask(caller.dataset(iris), batch_size="all")
+    assert refused.json["errors"]["batch_size"] == ['a whole number of at least 1, or "full"']
+
+
+def test_only_a_run_that_is_held_has_time_to_go(caller: Caller, iris: str) -> None:
+    run = caller.run(caller.dataset(iris))["id"]
+    told = {"epoch": 1, "epochs": 100, "fraction": 0.01, "eta_seconds": 99.0}
+    shown = {}
+    for status in STATUSES:
+        with caller.parts.database.write() as tx:
+            tx.execute(update(runs).where(runs.c.id == run).values(status=status, progress=told))
+        shown[status] = caller.get(f"/v1/runs/{run}")["progress"]["eta_seconds"]
+    held = dict.fromkeys(("running", "pausing", "cancelling"), 99.0)
+    ended = dict.fromkeys(("succeeded", "failed", "cancelled"), 0.0)
+    assert shown == held | ended | {"queued": None, "paused": None}
 
 
 def test_the_live_stream_is_refused_with_what_there_is(caller: Caller, iris: str) -> None:
