@@ -150,13 +150,12 @@ def _problem_of(error: Exception) -> Problem | None:
         case stored.BadCursor():
             return Invalid({"after": "the `next` of the page before"})
         case stored.UnreadableTable():
-            where = {"line": error.line, "column": error.column}
-            known = {name: place for name, place in where.items() if place is not None}
-            return Invalid({"file": error.message}, _sentence(error.message), **known)
+            return Invalid({"file": error.message}, _sentence(error.message), line=error.line, column=error.column)
         case inflow.TooLarge():
             return TooLarge(f"The body is larger than the {error.limit} bytes that this address takes, inflated.")
         case inflow.BadEncoding():
-            return Invalid({"file": "a whole gzip stream, as Content-Encoding says"}, _sentence(str(error)))
+            allowed = "a whole gzip stream, as Content-Encoding says"
+            return Invalid({"file": allowed}, _sentence(str(error)), line=None, column=None)
         case stored.Full():
             return Full("There is no room left to store this.")
         case stored.Unavailable():

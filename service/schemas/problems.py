@@ -19,5 +19,8 @@ class ProblemOut(Shown):
             "example": {"epochs": ["a whole number from 1 to 100000"]},
         },
     )
-    line = fields.Integer(metadata={"description": "Where an unreadable file or body is wrong"})
-    column = fields.Raw(metadata={"type": ["string", "integer"]})
+    line = fields.Integer(
+        allow_none=True,
+        metadata={"description": "Where an unreadable file or body is wrong; null where that is no line"},
+    )
+    column = fields.Raw(metadata={"type": ["string", "integer", "null"]})

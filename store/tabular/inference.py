@@ -42,7 +42,7 @@ def settle(
     warnings: list[dict[str, str]] = []
     settled: list[Settled] = []
     for place, type in enumerate(raw):
-        column = _Column(connection, table, place, rows, warnings)
+        column = _Column(connection, table, place, type, rows, warnings)
         if place in texts:
             settled.append(column.of_texts(texts[place], forced.get(table.names[place])))
         elif place in numbers:
@@ -57,12 +57,18 @@ class _Column:
     connection: duckdb.DuckDBPyConnection
     table: RawTable
     place: int
+    raw: str
     rows: int
     warnings: list[dict[str, str]]
 
     @property
     def c(self) -> str:
         return f"c{self.place}"
+
+    @property
+    def read_from_text(self) -> bool:
+        """Whether DuckDB made numbers of the cells, so that how they were written is lost."""
+        return self.table.kinds[self.place] == "open" and self.raw == "DOUBLE"
 
     def of_numbers(self, counts: Numbers) -> Settled:
         if counts.total is not None and not math.isfinite(counts.total):  # or only the sum is too large
@@ -134,6 +140,8 @@ class _Column:
         found = self.first_other(test)
         if found is not None:
             row, value = found
+            if value.strip("'-") == "inf" and self.read_from_text:  # of 1e400 no more is left
+                value = "an infinite value, or one that is too large,"
             message = f"{self.where(row)}: {value} is not {_TYPE_NOUNS[type]}"
             raise UnreadableTable(message, line=self.table.line_of(row), column=self.table.names[self.place])
 

@@ -45,7 +45,21 @@ def test_a_table_that_cannot_be_read_is_refused_and_nothing_kept(house: House, c
 
 
 def test_a_ragged_table_is_refused_with_its_line(house: House) -> None:
-    assert house.caller.send(RAGGED).json["line"] == 3
+    refused = house.caller.send(RAGGED).json
+    assert (refused["line"], refused["column"]) == (3, "b")
+
+
+@pytest.mark.parametrize("table", [b"", b"a,b\n", b'a,b\n1,"2\n', b"a,b\n1,\xff\n", b"a,b\n1,\0\n"])
+def test_line_and_column_are_always_there_and_null_where_there_is_none(house: House, table: bytes) -> None:
+    refused = house.caller.send(table).json
+    assert refused["line"] == (2 if table.count(b"\n") > 1 else None)
+    assert refused["column"] is None
+
+
+def test_a_number_past_float64_is_not_said_to_be_another_text(house: House) -> None:
+    refused = house.caller.send(b"a,b\n1,2\n1e400,3\n").json
+    assert (refused["line"], refused["column"]) == (3, "a")
+    assert "'inf'" not in refused["detail"]
 
 
 @pytest.mark.parametrize(
