@@ -101,8 +101,12 @@ def _stop(parts: Sequence[Supervised], signals: Signals) -> None:
 @contextmanager
 def _locked(data_dir: Path) -> Iterator[Path]:
     """The data folder, made if missing, for one supervisor alone."""
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (data_dir / "lock").open("w") as lock:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = (data_dir / "lock").open("w")
+    except OSError as error:
+        raise CannotStart(f"cannot use the folder {data_dir}: {error.strerror}; see --data-dir") from None
+    with file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -112,7 +116,10 @@ def _locked(data_dir: Path) -> Iterator[Path]:
 
 def _free_port(host: str, port: int) -> int:
     """The port, once nobody else listens on it; a free one for 0."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise CannotStart(f"cannot listen on {host}: {error.strerror}; see --host") from None
     deadline = time.monotonic() + _PORT_SECONDS
     while True:
         with socket.socket(family, kind, protocol) as probe:

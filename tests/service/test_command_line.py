@@ -81,14 +81,16 @@ def test_what_needs_a_broker_says_so(command, tmp_path):
 
 
 def up(folder, *arguments):
-    return learnd("up", "--data-dir", folder, *arguments)
+    # A process of its own: what threads of other tests log meanwhile is none of its output.
+    command = [sys.executable, "-m", "service", "up", "--data-dir", folder, *arguments]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_a_folder_that_another_uses_is_refused(tmp_path):
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         answer = up(tmp_path, "--port", 0)
-    assert (answer.exit_code, answer.stdout) == (1, "")
+    assert (answer.returncode, answer.stdout) == (1, "")
     assert str(tmp_path) in answer.stderr
 
 
@@ -96,11 +98,21 @@ def test_a_port_that_another_listens_on_is_refused(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         answer = up(tmp_path, "--port", port)
-    assert (answer.exit_code, answer.stdout) == (1, "")
+    assert (answer.returncode, answer.stdout) == (1, "")
     assert str(port) in answer.stderr
+
+
+def test_a_folder_that_cannot_be_used_and_a_host_that_is_nowhere_are_said_in_a_line(tmp_path):
+    (tmp_path / "file").touch()
+    for answer, words in (
+        (up(tmp_path / "file" / "below", "--port", 0), "--data-dir"),
+        (up(tmp_path, "--port", 0, "--host", "nowhere.invalid"), "--host"),
+    ):
+        assert (answer.returncode, answer.stdout) == (1, "")
+        assert words in answer.stderr
 
 
 def test_another_address_than_loopback_is_refused_while_no_key_exists(tmp_path):
     answer = up(tmp_path, "--port", 0, "--host", "0.0.0.0")
-    assert (answer.exit_code, answer.stdout) == (1, "")
+    assert (answer.returncode, answer.stdout) == (1, "")
     assert "LEARND_BOOTSTRAP_KEY" in answer.stderr
