@@ -293,3 +293,17 @@ def test_a_disk_that_is_full_while_writing_says_so_and_keeps_nothing(desk, tmp_p
     )
     assert done.stdout == "full\n"
     assert list(tmp_path.iterdir()) == [desk.file]
+
+
+@pytest.mark.parametrize(("above", "warned"), [(0, False), (1, True), (2**60, True)])
+def test_whole_numbers_that_training_would_round_are_warned_of(desk, above, warned):
+    number = 2**53 + above
+    for table in (desk.csv(f"x,y\n1,{number}\n2,3\n"), desk.ndjson(f'{{"y": {number}}}\n{{"y": 3}}\n')):
+        assert [each["code"] for each in table.warnings if each["column"] == "y"] == ["large_numbers"] * warned
+    named = desk.csv(f"x,y\n1,{number}\n2,3\n", types={"y": "categorical"})
+    assert named.warnings == []
+
+
+def test_whole_numbers_of_parquet_that_training_would_round_are_warned_of(desk):
+    assert [each["code"] for each in desk.parquet("SELECT 9007199254740993 AS y").warnings] == ["large_numbers"]
+    assert desk.parquet("SELECT -9007199254740992 AS y").warnings == []
