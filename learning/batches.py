@@ -15,6 +15,7 @@ from learning.examples import Examples
 from learning.layout import padded
 from learning.losses import Loss
 from learning.randomness import key, permutations
+from learning.sums import halving_sum
 
 LONGEST_BLOCK = 512  # also the longest sum of a matrix product, see `network.CONTRACTION`
 GATHERED_NUMBERS = 1 << 18  # inputs gathered at a time: about what a processor's second cache holds
@@ -56,7 +57,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of one step: inputs [K or 1, B, padded F], targets as `Loss.pad` makes them, shares [1 or K, B, 1]."""
+    """Rows of one step: inputs [K or 1, B, padded F], targets as `Loss.pad` makes them, shares [K or 1, B, 1]."""
 
     step: int
     first: bool
@@ -78,17 +79,23 @@ class Gathered:
 
 @dataclass(frozen=True)
 class PaddedExamples:
-    """All rows as they are gathered: inputs [N + 1, padded F] and targets [N + 1, ...]; the last is the padding row."""
+    """All rows as they are gathered: inputs [N + 1, padded F] and targets [N + 1, ...]; the last is the padding row.
+
+    `weights` [N + 1] float64, zero for the padding row; None: all rows count alike.
+    """
 
     inputs: Tensor
     targets: Tensor
+    weights: Tensor | None
 
     @classmethod
     def of(cls, examples: Examples) -> "PaddedExamples":
         rows, width = examples.inputs.shape
         inputs = examples.inputs.new_zeros(rows + 1, padded(width))
         inputs[:-1, :width] = examples.inputs
-        return cls(inputs, torch.cat([examples.targets, examples.targets.new_zeros(1, *examples.targets.shape[1:])]))
+        targets = torch.cat([examples.targets, examples.targets.new_zeros(1, *examples.targets.shape[1:])])
+        weights = None if examples.weights is None else torch.nn.functional.pad(examples.weights, (0, 1))
+        return cls(inputs, targets, weights)
 
 
 class Batches:
@@ -100,7 +107,7 @@ class Batches:
         self.members = len(seeds)
         self.units = units
         device = examples.inputs.device
-        self.inputs, self.targets = examples.inputs, examples.targets
+        self.inputs, self.targets, self.weights = examples.inputs, examples.targets, examples.weights
         if plan.full:  # it needs no order: its rows stand as they are, for all members alike
             seeds = [0] * len(seeds)
         self.seeds = list(dict.fromkeys(seeds))
@@ -111,6 +118,7 @@ class Batches:
             self.of_member = torch.tensor([place[seed] for seed in seeds], device=device)
         self.order = torch.arange(plan.rows + 1, dtype=torch.int32, device=device).unsqueeze(0)
         self.epoch = 0
+        self.step_weights = self._weigh()
         self.within = torch.arange(plan.block_rows, device=device)
 
     def begin(self, epoch: int) -> None:
@@ -120,6 +128,15 @@ class Batches:
             keys = [key("order", seed, epoch) for seed in self.seeds]
             order = permutations(keys, self.plan.rows, self.inputs.device)
             self.order = torch.nn.functional.pad(order, (0, 1), value=self.plan.rows)
+            self.step_weights = self._weigh()
+
+    def _weigh(self) -> Tensor | None:
+        """Σw of each step in this order, [seeds, steps] float64."""
+        if self.weights is None:
+            return None
+        order = torch.nn.functional.pad(self.order[:, :-1], (0, -self.plan.rows % self.plan.size), value=self.plan.rows)
+        weights = self.weights.index_select(0, order.reshape(-1))
+        return halving_sum(weights.view(len(order), self.plan.steps, self.plan.size), 2)
 
     def gather(self, first: int, last: int) -> Iterator[Gathered]:
         """The blocks of steps `first` … `last - 1`, some at a time."""
@@ -146,7 +163,14 @@ class Batches:
         padded_targets = self.loss.pad(targets, self.units, self.inputs.dtype)
         step_rows = torch.tensor([plan.step_rows(step) for step, _ in wanted], dtype=torch.float64).unsqueeze(1)
         step_rows = step_rows.to(self.within.device)
-        shares = (real / step_rows).to(self.inputs.dtype).unsqueeze(1)  # [blocks, 1, B]
+        if self.weights is None or self.step_weights is None:
+            shares = (real / step_rows).unsqueeze(1)  # [blocks, 1, B]
+        else:  # a batch without weight has no loss, and no gradient
+            totals = self.step_weights[:, [step for step, _ in wanted]].transpose(0, 1)  # [blocks, seeds]
+            totals = (totals if self.of_member is None else totals[:, self.of_member]).unsqueeze(2)
+            weights = self.weights.index_select(0, flat).view(rows.shape)
+            shares = torch.where(totals > 0, weights / totals, 0.0)  # [blocks, K or 1, B]
+        shares = shares.to(self.inputs.dtype)
         blocks = [
             Block(step, start == step * plan.size, start + plan.block_rows >= end, x, t, share)
             for (step, start), end, x, t, share in zip(

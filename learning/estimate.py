@@ -50,6 +50,7 @@ def memory_parts(spec: Mapping[str, Any], rows: int, inputs: int, outputs: int, 
     moments = len(moments_of(members))
     clipping = 2 * any(member.optimizer.clip_norm is not None for member in members)  # squares, and sums of them
 
+    weighted = int(spec.get("sample_weight") is not None or spec.get("class_weights") is not None)
     summed = sum(_padded(layer.units) for layer in first.network.layers if layer.activation in SUMS_KEPT)
 
     at_work = min(threads, count)
@@ -72,7 +73,9 @@ def memory_parts(spec: Mapping[str, Any], rows: int, inputs: int, outputs: int, 
         # The train and validation rows padded, and the targets; all chunks share them.
         "rows": FLOAT * (rows + BLOCK_ROWS) * wide + DOUBLE * (rows + 1) * targets,
         # An epoch's order for each seed and its copy, and the hashes that some are sorted by.
-        "orders": FLOAT * (2 * chunks * orders * (rows + 1) + 6 * at_work * (rows + HASHED_AT_ONCE)),
+        "orders": FLOAT * (2 * chunks * orders * (rows + 1) + 6 * at_work * (rows + HASHED_AT_ONCE))
+        # Each row's weight, and those of an epoch in its order and in sums.
+        + DOUBLE * weighted * (2 * rows + 3 * at_work * max(orders, 1) * (rows + batch)),
         # The gathered inputs and where they lie; outputs up to the next pulse, and the losses made of them.
         "batches": at_work * FLOAT * (3 * gathered + 5 * held * chunk * block * out),
         # As they are, as kept, their gradient in parts and as one, the moments, the optimizer's room, and comparisons.

@@ -7,10 +7,9 @@ from torch import Tensor
 
 from learning.examples import Examples
 from learning.layout import Layout
-from learning.losses import example_losses
+from learning.losses import example_losses, mean_loss
 from learning.metrics import per_epoch
 from learning.network import BLOCK_ROWS, Network, in_blocks
-from learning.sums import halving_mean
 from learning.targets import Target
 
 Values = dict[tuple[str, str], Tensor]  # (split, name) → [K] float32
@@ -26,10 +25,11 @@ class BlockedExamples:
     blocks: Tensor
     targets: Tensor
     rows: int
+    weights: Tensor | None
 
     @classmethod
     def of(cls, examples: Examples) -> "BlockedExamples":
-        return cls(in_blocks(examples.inputs), examples.targets, examples.rows)
+        return cls(in_blocks(examples.inputs), examples.targets, examples.rows, examples.weights)
 
 
 class Evaluation:
@@ -70,7 +70,9 @@ class Evaluation:
     def _measure(self) -> Values:
         outputs = self.outputs.transpose(0, 1).flatten(1, 2)[:, : self.examples.rows, : self.layout.outputs]
         losses = example_losses(self.loss, outputs, self.examples.targets)
-        measured = {"loss": halving_mean(losses, 1)} | per_epoch(self.target, outputs, self.examples.targets)
+        measured = {"loss": mean_loss(losses, self.examples.weights)} | per_epoch(
+            self.target, outputs, self.examples.targets
+        )
         return {("validation", name): value.float() for name, value in measured.items()}
 
     def values(self) -> Values:

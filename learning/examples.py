@@ -7,10 +7,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Examples:
-    """`inputs` [N, F]; `targets` [N, T] numbers (regression, and 0 or 1 for two classes) or [N] class numbers."""
+    """`inputs` [N, F]; `targets` [N, T] numbers (regression, and 0 or 1 for two classes) or [N] class numbers.
+
+    `weights` [N] float64 is how much each row counts in the loss; None: all alike.
+    """
 
     inputs: Tensor
     targets: Tensor
+    weights: Tensor | None = None
 
     @property
     def rows(self) -> int:

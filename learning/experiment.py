@@ -12,6 +12,7 @@ from learning.preprocessing import Preprocessing
 from learning.specs import MemberSpec, members_of
 from learning.splitting import Split, split
 from learning.targets import Target, rows_with_target
+from learning.weighting import Weighting
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +53,11 @@ def prepare(spec: Mapping[str, Any], table: Table) -> Experiment:
     preprocessing = Preprocessing.fit(table, spec["features"], rows.train, spec["scaling"])
     target = Target.fit(table, names, task, rows.train, "log" if spec["loss"] == "poisson" else "identity")
 
+    weighting = Weighting.fit(spec, table, target, rows.train)
+
     def examples(part: Tensor) -> Examples:
-        return Examples(preprocessing.encode(table, part), target.encode(table, part))
+        weights = None if weighting is None else weighting.weights(table, part, target)
+        return Examples(preprocessing.encode(table, part), target.encode(table, part), weights)
 
     return Experiment(
         members=members_of(spec),

@@ -10,7 +10,7 @@
 
 with p = 1 / (1 + e^-z).
 
-A batch's loss is the mean over its rows: each row comes with its share, 1 / rows, and padding rows with none.
+A batch's loss is the mean over its rows, Σwl / Σw: each row comes with its share w / Σw, and padding rows with none.
 """
 
 from collections.abc import Callable
@@ -26,6 +26,13 @@ from learning.sums import halving_mean, halving_sum
 def example_losses(loss: str, outputs: Tensor, targets: Tensor) -> Tensor:
     """Outputs [..., N, T] without padding, targets [N, T] (or [N], classes) or of the same leading axes → [..., N]."""
     return LOSSES[loss].examples(outputs, targets)
+
+
+def mean_loss(losses: Tensor, weights: Tensor | None) -> Tensor:
+    """[..., N] → [...]: Σl / N, or with weights [N] float64 Σwl / Σw in float64."""
+    if weights is None:
+        return halving_mean(losses, -1)
+    return halving_sum(losses * weights, -1) / halving_sum(weights, 0)
 
 
 @dataclass(frozen=True)

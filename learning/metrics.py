@@ -7,7 +7,7 @@ stand beside it and however many threads there are.
 import torch
 from torch import Tensor
 
-from learning.losses import example_losses
+from learning.losses import example_losses, mean_loss
 from learning.sums import halving_mean, halving_sum
 from learning.targets import Target
 
@@ -25,9 +25,14 @@ def per_epoch(target: Target, outputs: Tensor, encoded: Tensor) -> dict[str, Ten
     return {"accuracy": (hits.sum(-1).double() / hits.shape[-1]).float()}
 
 
-def measure(target: Target, loss: str, outputs: Tensor, encoded: Tensor) -> dict[str, float]:
-    """The loss and every metric of one member's outputs [N, width]. A metric that is undefined here has no key."""
-    found = {"loss": halving_mean(example_losses(loss, outputs, encoded), 0).item()}
+def measure(
+    target: Target, loss: str, outputs: Tensor, encoded: Tensor, weights: Tensor | None = None
+) -> dict[str, float]:
+    """The loss and every metric of one member's outputs [N, width]. A metric that is undefined here has no key.
+
+    `weights` [N] are those of the loss, and of nothing else.
+    """
+    found = {"loss": mean_loss(example_losses(loss, outputs, encoded), weights).item()}
     if target.task == "regression":
         measured = _regression(target, outputs.unsqueeze(0), encoded)
         return found | {name: value.item() for name, value in measured.items()}

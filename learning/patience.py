@@ -62,16 +62,19 @@ class Judge:
         """[K] bool: whose patience is at its end; None where nobody's can be. Slows down whom it slows down."""
         now, kept = losses.double(), self.patience
         if self.slows:
-            _count(now < kept.plateau_reference * self.needed, now, kept.plateau_reference, kept.plateau_waited)
+            better = now < kept.plateau_reference * self.needed
+            _count(better, self.plateaus < NEVER, now, kept.plateau_reference, kept.plateau_waited)
             slower = kept.plateau_waited > self.plateaus
             kept.slowed.copy_(torch.where(slower, kept.slowed * self.factors, kept.slowed))
             kept.plateau_waited.masked_fill_(slower, 0)
         if not self.stops:
             return None
-        _count(now < kept.reference - self.deltas, now, kept.reference, kept.waited)
+        _count(now < kept.reference - self.deltas, self.limits < NEVER, now, kept.reference, kept.waited)
         return kept.waited >= self.limits
 
 
-def _count(better: Tensor, now: Tensor, reference: Tensor, waited: Tensor) -> None:
+def _count(better: Tensor, asked: Tensor, now: Tensor, reference: Tensor, waited: Tensor) -> None:
+    """Only for those who are `asked` for it: what is remembered of a member must not depend on its company."""
+    better = better & asked
     reference.copy_(torch.where(better, now, reference))
-    waited.add_(1).masked_fill_(better, 0)
+    waited.add_(asked).masked_fill_(better, 0)

@@ -4,6 +4,7 @@ A resolved run spec (the JSON of the API, every default filled in) becomes a tup
 the population, by `members_of`.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -107,6 +108,11 @@ class MemberSpec:
     schedule: ScheduleSpec = ScheduleSpec()
     early_stopping: EarlyStoppingSpec | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+def class_key(value: str | float | bool) -> str:
+    """What a class is called as a key of JSON: text as it is, anything else as JSON writes it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def members_of(spec: Mapping[str, Any]) -> tuple[MemberSpec, ...]:

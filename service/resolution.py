@@ -45,6 +45,7 @@ def resolve(
     errors = support.refusals(asked)
     filled, sweep = _filled(asked, stored, settings, errors)
     types = {column["name"]: column["type"] for column in dataset.columns}
+    _check_weights(asked, dataset, errors)
     features, warnings = _features(asked, types, errors)
     _check_target(asked["target"], types, errors)
     if not errors and not any(_tells(column) for column in dataset.columns if column["name"] in features):
@@ -56,6 +57,7 @@ def resolve(
     facts = targets.facts(dataset, names)
     decision = tasks.decide(asked.get("task", "auto"), asked["target"], types, facts)
     loss = tasks.loss_of(asked.get("loss", "auto"), decision.task, facts)
+    _check_classes(asked.get("class_weights"), decision.task, facts)
     rows = _rows(filled, facts)
     spec = {
         "dataset": dataset.id,
@@ -75,8 +77,8 @@ def resolve(
         "validation": filled["validation"],
         "test": filled["test"],
         "early_stopping": filled["early_stopping"],
-        "class_weights": None,
-        "sample_weight": None,
+        "class_weights": asked.get("class_weights"),
+        "sample_weight": asked.get("sample_weight"),
         "sweep": sweep,
         "members": [],
         "ensemble": False,
@@ -174,9 +176,9 @@ def _features(
     asked: Mapping[str, Any], types: Mapping[str, str], errors: Errors
 ) -> tuple[list[str], list[dict[str, str]]]:
     """The features in order: those asked for, or every other usable column of the dataset."""
-    targets = _names(asked["target"])
+    targets, weight = _names(asked["target"]), asked.get("sample_weight")
     if "features" not in asked:
-        others = [name for name in types if name not in targets]
+        others = [name for name in types if name not in targets and name != weight]
         usable = [name for name in others if types[name] in USABLE]
         if not usable and others:
             errors["features"] = ["at least one numeric, categorical or boolean column beside the target"]
@@ -190,6 +192,8 @@ def _features(
             message = _unknown(name, types)
         elif name in targets:
             message = "a column that is not the target"
+        elif name == weight:
+            message = "a column that is not the sample_weight"
         elif name in seen:
             message = "named once; it stands here twice"
         elif types[name] not in USABLE:
@@ -203,6 +207,36 @@ def _features(
 def _tells(column: Mapping[str, Any]) -> bool:
     """Whether there is anything to learn from: two values, or one that is there in some rows only."""
     return bool(column["distinct"] > 1 or (column["distinct"] == 1 and column["missing"]))
+
+
+def _check_weights(asked: Mapping[str, Any], dataset: Dataset, errors: Errors) -> None:
+    name = asked.get("sample_weight")
+    if name is None:
+        return
+    columns = {column["name"]: column for column in dataset.columns}
+    if name not in columns:
+        errors["sample_weight"] = [_unknown(name, dict.fromkeys(columns, ""))]
+    elif name in _names(asked["target"]):
+        errors["sample_weight"] = ["a column that is not the target"]
+    elif columns[name]["type"] != "numeric":
+        errors["sample_weight"] = [f"a numeric column; {name!r} is {columns[name]['type']}"]
+    elif columns[name]["missing"] or (columns[name]["min"] or 0) < 0 or not columns[name]["max"]:
+        errors["sample_weight"] = ["a column without null, of numbers of at least 0, not all of them 0"]
+
+
+def _check_classes(weights: Any, task: str, facts: TargetFacts) -> None:
+    """Raises Invalid for class weights that do not go with the target's classes."""
+    if weights is None:
+        return
+    if task == "regression":
+        raise Invalid({"class_weights": "null: a regression has no classes; sample_weight may weigh its rows"})
+    if weights == "balanced":
+        return
+    told = ", ".join(sorted(facts.labels)[:_MOST_NAMES_TOLD])
+    if unknown := [name for name in weights if name not in facts.labels]:
+        raise Invalid({f"class_weights.{name}": f"a class of the target: {told}" for name in unknown})
+    if facts.labels <= {name for name, weight in weights.items() if not weight}:
+        raise Invalid({"class_weights": "a weight above 0 for at least one class"})
 
 
 def _check_target(target: str | list[str], types: Mapping[str, str], errors: Errors) -> None:

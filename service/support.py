@@ -48,9 +48,6 @@ def _refused(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "precision", "float32 is"
     if spec.get("label_smoothing"):
         yield "label_smoothing", "0.0 is"
-    for name in ("class_weights", "sample_weight"):
-        if spec.get(name) is not None:
-            yield name, "null is"
     if spec.get("ensemble"):
         yield "ensemble", "false is"
     if spec.get("members"):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from learning.specs import class_key
 from store.blobs import Blobs
 from store.datasets import Dataset
 from store.tabular import StoredColumn, read_columns
@@ -28,6 +29,7 @@ class TargetFacts:
     integral: bool
     counts: bool  # integral, and none below zero
     classes: int | None  # None: several columns, or more distinct numbers than can be classes
+    labels: frozenset[str] = frozenset()  # of the classes, as keys of JSON
 
 
 class TargetColumns:
@@ -57,13 +59,20 @@ def _facts(columns: Sequence[StoredColumn]) -> TargetFacts:
     rows = int(present.sum())
     used = [column.values[present] for column in columns]
     integral = all(_is_integral(values) for values in used)
-    distinct = len(np.unique(used[0])) if len(columns) == 1 else None
+    values = np.unique(used[0]).tolist() if len(columns) == 1 else []
+    known = columns[0].categories
+    listed = len(columns) == 1 and len(values) <= MOST_CLASSES
+    if known is not None:
+        values = [known[code] for code in values]
+    elif integral:
+        values = [int(value) for value in values] if listed else values
     return TargetFacts(
         rows=rows,
         dropped=len(present) - rows,
         integral=integral,
         counts=integral and all(bool((values >= 0).all()) for values in used),
-        classes=distinct if distinct is not None and distinct <= MOST_CLASSES else None,
+        classes=len(values) if listed else None,
+        labels=frozenset(class_key(value) for value in values) if listed else frozenset(),
     )
 
 

@@ -122,6 +122,8 @@ class _Attempt:
             raise BlobMissing(self._claim.dataset.id)
         target = spec["target"]
         names = [*spec["features"], *([target] if isinstance(target, str) else target)]
+        if spec["sample_weight"] is not None:
+            names.append(spec["sample_weight"])
         path = self.patiently(lambda: self._place.blobs.local_path(blob))
         table = self._place.tables.read(path, names)
         self._heart.advance()

@@ -76,7 +76,8 @@ class Outcome:
         predict = Predictor(spec.network, slice_member(self._tensors, self._best.index))
 
         def measured(examples: Examples) -> dict[str, float]:
-            return measure(self._experiment.target, spec.loss, predict(examples.inputs), examples.targets)
+            outputs = predict(examples.inputs)
+            return measure(self._experiment.target, spec.loss, outputs, examples.targets, examples.weights)
 
         if self._experiment.validation is not None:
             found["validation"] = measured(self._experiment.validation) | found["validation"]

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import torch
 from hypothesis import strategies as st
 
+from learning.examples import Examples
 from learning.specs import OPTIMIZERS, SCHEDULES, EarlyStoppingSpec, ScheduleSpec
 
 
@@ -11,6 +13,13 @@ def optimizers(data) -> dict:
     """What the members of one population share, as `trials.members` takes it."""
     name = data.draw(st.sampled_from(OPTIMIZERS))
     return {"optimizer": name, "nesterov": name in ("gd", "sgd") and data.draw(st.booleans())}
+
+
+def weighted(data, found: Examples) -> Examples:
+    if not data.draw(st.booleans()):
+        return found
+    weights = torch.rand(found.rows, dtype=torch.float64, generator=torch.Generator().manual_seed(found.rows))
+    return replace(found, weights=weights * (weights > 0.1))
 
 
 def differing(data, specs: list) -> list:

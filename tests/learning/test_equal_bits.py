@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from learning import schedule
 from learning.specs import ACTIVATIONS, LOSSES_OF_TASK
-from tests.learning.drawing import differing, optimizers
+from tests.learning.drawing import differing, optimizers, weighted
 from tests.learning.trials import alone, examples, members, run
 
 SHAPES = [
@@ -61,6 +61,7 @@ def test_any_member_of_any_population_has_the_bits_it_has_alone(data):
     inputs = data.draw(widths)
     rows = data.draw(st.integers(2, 150))
     train, validation = examples(task, rows, inputs, width), examples(task, 65, inputs, width, seed=1)
+    train, validation = weighted(data, train), weighted(data, validation)
     count = data.draw(st.integers(2, 9))
     specs = members(
         count,

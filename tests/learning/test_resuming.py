@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from learning import fitting, schedule
 from learning.fitting import State, fit
 from learning.specs import LOSSES_OF_TASK
-from tests.learning.drawing import differing, optimizers
+from tests.learning.drawing import differing, optimizers, weighted
 from tests.learning.trials import examples, members, run, target
 
 TASKS = {"regression": 2, "binary": 1, "multiclass": 3}
@@ -30,7 +30,7 @@ def test_a_run_interrupted_anywhere_ends_as_if_it_had_not_been(data):
         **optimizers(data),
     )
     specs = differing(data, specs)
-    train = examples(task, 90, 4, width)
+    train = weighted(data, examples(task, 90, 4, width))
     validation = examples(task, 70, 4, width, seed=1) if data.draw(st.booleans()) else None
     straight = run(specs, task, width, train, validation)
 

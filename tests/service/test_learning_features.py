@@ -117,3 +117,42 @@ def test_a_sweep_over_epochs_and_schedules_has_members_equal_to_runs_alone(calle
         schedule = {"name": "step", "every": 1, "factor": own["schedule.factor"]}
         alone = caller.trained(dataset, schedule=schedule, epochs=own["epochs"])
         assert alone["weights_sha256"] == member["weights_sha256"]
+
+
+def weighed(weights: list[float]) -> str:
+    return "x,kind,w\n" + "".join(f"{index % 7},{'ab'[index % 3 == 0]},{w}\n" for index, w in enumerate(weights))
+
+
+def test_rows_are_weighed_by_a_column_that_is_no_feature(caller: Caller) -> None:
+    dataset = caller.dataset(weighed([1 + index % 4 for index in range(60)]))
+    run = caller.trained(dataset, "kind", sample_weight="w")
+    assert run["spec"]["sample_weight"] == "w"
+    assert run["features"] == ["x"]
+    plain = caller.trained(dataset, "kind", features=["x"])
+    assert run["metrics"]["train"]["loss"] != plain["metrics"]["train"]["loss"]
+    answer = caller.client.post(f"/v1/runs/{run['id']}/predictions", json={"instances": [{"x": 3}]})
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("weights", [[1, -1] * 20, [0] * 40, [1, ""] * 20])
+def test_a_weight_that_is_null_or_negative_or_always_zero_is_refused(caller: Caller, weights: list[Any]) -> None:
+    answer = caller.ask(caller.dataset(weighed(weights)), "kind", sample_weight="w")
+    assert answer.status_code == 422
+    assert list(answer.json["errors"]) == ["sample_weight"]
+
+
+def test_classes_are_weighed_by_name_or_balanced(caller: Caller) -> None:
+    dataset = caller.dataset(weighed([1] * 60))
+    asked = {"features": ["x"], "validation": None}
+    balanced = caller.trained(dataset, "kind", class_weights="balanced", **asked)
+    assert balanced["spec"]["class_weights"] == "balanced"
+    named = caller.trained(dataset, "kind", class_weights={"a": 60 / (2 * 40), "b": 60 / (2 * 20)}, **asked)
+    assert named["spec"]["class_weights"] == {"a": 0.75, "b": 1.5}
+    assert named["weights_sha256"] == balanced["weights_sha256"]
+    assert named["weights_sha256"] != caller.trained(dataset, "kind", **asked)["weights_sha256"]
+
+
+def test_a_class_that_is_a_number_is_named_by_its_digits(caller: Caller) -> None:
+    dataset = caller.dataset("x,n\n" + "".join(f"{index % 7},{index % 3}\n" for index in range(60)))
+    run = caller.trained(dataset, "n", class_weights={"0": 5, "2": 0.5})
+    assert run["spec"]["class_weights"] == {"0": 5.0, "2": 0.5}
