@@ -17,7 +17,7 @@ from store.errors import UnreadableTable
 from store.tabular.counting import Numbers, Texts, count_numbers, count_texts, is_finite, is_moment, is_number
 from store.tabular.declarations import ColumnType, RawTable, warning
 
-_EXACT = 2**53
+EXACT = 2**53
 _TYPE_NOUNS = {"numeric": "a finite number", "boolean": "true or false", "datetime": "a date or a time by ISO 8601"}
 _OTHER_TYPES: dict[str, ColumnType] = {"BIGINT": "numeric", "BOOLEAN": "boolean", "TIMESTAMP": "datetime"}
 
@@ -48,8 +48,6 @@ def settle(
         elif place in numbers:
             settled.append(column.of_numbers(numbers[place]))
         else:
-            if type == "BIGINT":
-                column.warn_of_rounding()
             settled.append(Settled(_OTHER_TYPES[type], column.c, integral=type == "BIGINT"))
     return settled, warnings
 
@@ -77,7 +75,7 @@ class _Column:
             self.refuse_others(f"isfinite({self.c})", "numeric")
         if not counts.present:
             self.warn("all_missing", "the column holds no value")
-        whole = counts.whole_to is not None and counts.whole_to < _EXACT
+        whole = counts.whole_to is not None and counts.whole_to < EXACT
         return Settled("numeric", f"CAST({self.c} AS BIGINT)" if whole else self.c, integral=whole)
 
     def of_texts(self, counts: Texts, forced: ColumnType | None) -> Settled:
@@ -104,8 +102,6 @@ class _Column:
     def numeric(self, counts: Texts) -> Settled:
         if counts.finite < counts.present:
             self.refuse_others(is_finite(self.c), "numeric")
-        if counts.present:
-            self.warn_of_rounding()
         to = "BIGINT" if counts.whole else "DOUBLE"
         return Settled("numeric", f"TRY_CAST({self.c} AS {to})", integral=counts.whole)
 
@@ -156,20 +152,6 @@ class _Column:
             others = f"{counts.present - counts.numbers} of {counts.present} values are not numbers"
             first = f"the first is {value}, {self.where(row)}"
             self.warn("mixed_numbers", f"{others} ({first}); if they stand for no value, name them in `missing`")
-
-    def warn_of_rounding(self) -> None:
-        """Account numbers and the like: two of them may be one to the network, and a class comes out as another."""
-        exactly, about = f"abs(TRY_CAST({self.c} AS HUGEINT))", f"abs(TRY_CAST({self.c} AS DOUBLE))"
-        large = f"coalesce({exactly} > {_EXACT}, {about} > {_EXACT})"
-        in_digits = f"NOT contains(lower(CAST({self.c} AS VARCHAR)), 'e')"  # 1e300 is a measurement and no name
-        query = f"SELECT count(*) FROM raw WHERE {large} AND {in_digits}"
-        ((count,),) = self.connection.execute(query).fetchall()
-        if count:
-            self.warn(
-                "large_numbers",
-                f"{count} numbers are past 2^53 and are rounded in training and in predictions;"
-                " if they are names, say that the column is categorical in `types`",
-            )
 
     def warn(self, code: str, message: str) -> None:
         self.warnings.append(warning(self.table.names[self.place], code, message))
