@@ -116,11 +116,13 @@ def class_key(value: str | float | bool) -> str:
 
 
 def members_of(spec: Mapping[str, Any]) -> tuple[MemberSpec, ...]:
-    """The members of a resolved run spec, a sweep's keys in order of path, the last fastest."""
+    """The members of a resolved run spec: as listed, or a sweep's keys in order of path, the last fastest."""
     return tuple(_member(spec, index, overrides) for index, overrides in enumerate(overrides_of(spec)))
 
 
 def overrides_of(spec: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
+    if spec.get("members"):
+        return [dict(own) for own in spec["members"]]
     sweep: Mapping[str, Sequence[Any]] = spec.get("sweep") or {}
     paths = sorted(sweep)
     return [dict(zip(paths, values, strict=True)) for values in product(*(sweep[path] for path in paths))]

@@ -19,7 +19,7 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 def check(spec: Mapping[str, Any], dataset: Dataset, rows: Mapping[str, int], outputs: int, settings: Settings) -> int:
     """The run's memory estimate in bytes. Raises Invalid where weights or memory would be too many."""
     members = len(overrides_of(spec))
-    where = "sweep" if members > 1 else "network"
+    where = "members" if spec["members"] else "sweep" if members > 1 else "network"
     inputs = input_width(dataset, spec["features"])
     parameters = members * _parameters([inputs, *(layer["units"] for layer in spec["network"]["layers"]), outputs])
     if parameters > settings.max_parameters:

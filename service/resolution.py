@@ -10,8 +10,8 @@ from typing import Any
 
 from learning.apportionment import split_counts
 from learning.errors import UnusableSplit
-from learning.specs import SCHEDULES, overrides_of
-from service import capacity, support, sweeps, tasks
+from learning.specs import overrides_of
+from service import capacity, consistency, support, sweeps, tasks
 from service.problems import Errors, Invalid
 from service.recipes import AUTO_INITIALIZATION, DEFAULT, RECIPES
 from service.schemas.fields import as_text
@@ -43,7 +43,7 @@ def resolve(
 ) -> Resolved:
     """A loaded `RunIn` against its dataset; `stored` are the layers of a network named by id. Raises Invalid."""
     errors = support.refusals(asked)
-    filled, sweep = _filled(asked, stored, settings, errors)
+    filled = _filled(asked, stored, settings, errors)
     types = {column["name"]: column["type"] for column in dataset.columns}
     _check_weights(asked, dataset, errors)
     features, warnings = _features(asked, types, errors)
@@ -79,8 +79,8 @@ def resolve(
         "early_stopping": filled["early_stopping"],
         "class_weights": asked.get("class_weights"),
         "sample_weight": asked.get("sample_weight"),
-        "sweep": sweep,
-        "members": [],
+        "sweep": filled["sweep"],
+        "members": filled["members"],
         "ensemble": False,
         "seed": asked.get("seed", 0),
         "split_seed": asked.get("split_seed", 0),
@@ -107,8 +107,8 @@ def _filled(
     stored: Sequence[Mapping[str, Any]] | None,
     settings: Settings,
     errors: Errors,
-) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """What is asked over what its recipe supplies, and the sweep."""
+) -> dict[str, Any]:
+    """What is asked over what its recipe supplies, with what each member has of its own."""
     name = asked.get("recipe", DEFAULT)
     if name not in RECIPES:
         errors["recipe"] = [f"one of {', '.join(RECIPES)}"]
@@ -125,51 +125,20 @@ def _filled(
             errors["batch_size"] = ['"full", or absent: gd takes all rows in one step; sgd takes a batch_size']
         filled["batch_size"] = "full"
     sweep, wrong = sweeps.read(asked.get("sweep", {}), settings.max_members)
-    errors.update(wrong)
-    errors.update(_misplaced(filled["optimizer"], sweep))
-    errors.update(_ill_timed(filled, sweep))
+    filled["sweep"] = sweep
+    filled["members"], unfit = sweeps.read_members(asked.get("members", []), settings.max_members)
+    wrong |= unfit
     if asked.get("sweep") and asked.get("members"):
-        errors.setdefault("members", []).append("absent where there is a sweep")
-    return filled, sweep
-
-
-def _misplaced(optimizer: Mapping[str, Any], sweep: Mapping[str, Sequence[Any]]) -> Errors:
-    """What this optimizer would not look at. Each is refused, for it was meant to do something."""
-    name, errors = optimizer["name"], Errors()
-    swept = "sweep.optimizer.momentum" if "optimizer.momentum" in sweep else "optimizer.momentum"
-    momenta = sweep.get("optimizer.momentum", [optimizer["momentum"]])
-    if name not in ("gd", "sgd", "rmsprop") and any(momenta):
-        errors[swept] = [f"0.0: {name} has its betas; gd, sgd and rmsprop take a momentum"]
-    if optimizer["nesterov"] and name not in ("gd", "sgd"):
-        errors["optimizer.nesterov"] = [f"false: {name} knows no such step; gd and sgd do"]
-    elif optimizer["nesterov"] and not any(momenta):
-        errors["optimizer.nesterov"] = ["false, or with a momentum above 0"]
-    return errors
-
-
-def _ill_timed(filled: Mapping[str, Any], sweep: Mapping[str, Sequence[Any]]) -> Errors:
-    """What of schedule and early stopping does not go with the rest."""
-    schedule, stopping, errors = filled["schedule"], filled["early_stopping"], Errors()
-    own = ("warmup_epochs", *SCHEDULES[schedule["name"]])
-    for path in sweep:
-        outer, _, name = path.partition(".")
-        if outer == "schedule" and name not in own:
-            errors[f"sweep.{path}"] = [f"absent: {schedule['name']} has {' and '.join(own)}"]
-        elif outer == "early_stopping" and stopping is None:
-            errors[f"sweep.{path}"] = ["absent, or with early_stopping in the run"]
-    if filled["validation"] is None:
-        if schedule["name"] == "plateau":
-            errors["schedule.name"] = ["another than plateau where there is no validation"]
-        if stopping is not None:
-            errors["early_stopping"] = ["null where there is no validation"]
-    epochs = [each for each in sweep.get("epochs", [filled["epochs"]]) if each is not None]
-    warmups = [each for each in sweep.get("schedule.warmup_epochs", [schedule["warmup_epochs"]]) if each is not None]
-    if epochs and warmups and max(warmups) and max(warmups) >= min(epochs):
-        at = "sweep.schedule.warmup_epochs" if "schedule.warmup_epochs" in sweep else "schedule.warmup_epochs"
-        errors[at] = [f"fewer than the {min(epochs)} epochs"]
-    if schedule["name"] == "one_cycle" and any(warmups):
-        errors["sweep.schedule.warmup_epochs"] = ["0: one_cycle begins with a rise of its own"]
-    return errors
+        wrong.setdefault("members", []).append("absent where there is a sweep")
+    if not wrong:
+        listed = bool(filled["members"])
+        wrong = consistency.mistakes(
+            filled,
+            overrides_of(filled),
+            lambda index, path: f"members.{index}.{path}" if listed else f"sweep.{path}",
+        )
+    errors.update(wrong)
+    return filled
 
 
 def _features(

@@ -50,8 +50,6 @@ def _refused(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "label_smoothing", "0.0 is"
     if spec.get("ensemble"):
         yield "ensemble", "false is"
-    if spec.get("members"):
-        yield "members", "sweep is"
 
 
 def _are(names: tuple[str, ...]) -> str:

@@ -1,8 +1,8 @@
-"""Sweeps: which paths a population may vary, and that each listed value fits the field at its path."""
+"""Populations: which paths sweep and members may vary, and that each value fits the field at its path."""
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marshmallow import ValidationError, fields
@@ -44,6 +44,26 @@ def read(sweep: Mapping[str, Any], most: int) -> tuple[dict[str, list[Any]], Err
     count = math.prod(len(values) for values in found.values())
     if count > most:
         errors.setdefault("sweep", []).append(f"at most {most} members; this is {count}")
+    return found, errors
+
+
+def read_members(asked: Sequence[Any], most: int) -> tuple[list[dict[str, Any]], Errors]:
+    """The members with their values read, and what is wrong with them."""
+    found: list[dict[str, Any]] = []
+    errors: Errors = {}
+    if len(asked) > most:
+        errors["members"] = [f"at most {most} members; these are {len(asked)}"]
+    for index, own in enumerate(asked[:most]):
+        at = f"members.{index}"
+        if not isinstance(own, dict):
+            errors[at] = ["an object of paths and values"]
+            continue
+        for path in own:
+            if not _KNOWN.fullmatch(path):
+                errors.setdefault(at, []).append(f"{path!r} cannot be a member's own; allowed: {ALLOWED}")
+            elif path not in SWEEP_PATHS:
+                errors[f"{at}.{path}"] = [f"not supported yet; {', '.join(SWEEP_PATHS)} are"]
+        found.append({path: _value(path, own[path], f"{at}.{path}", errors) for path in own if path in SWEEP_PATHS})
     return found, errors
 
 

@@ -156,3 +156,19 @@ def test_a_class_that_is_a_number_is_named_by_its_digits(caller: Caller) -> None
     dataset = caller.dataset("x,n\n" + "".join(f"{index % 7},{index % 3}\n" for index in range(60)))
     run = caller.trained(dataset, "n", class_weights={"0": 5, "2": 0.5})
     assert run["spec"]["class_weights"] == {"0": 5.0, "2": 0.5}
+
+
+def test_listed_members_are_in_their_order_and_equal_to_runs_alone(caller: Caller, iris: str) -> None:
+    dataset = caller.dataset(iris)
+    listed = [{"seed": 7}, {}, {"optimizer.learning_rate": 0.05, "epochs": 9}, {"schedule.warmup_epochs": 2}]
+    run = caller.trained(dataset, members=listed)
+    assert run["spec"]["members"] == listed
+    assert [member["overrides"] for member in run["members"]] == listed
+    alone = [
+        {"seed": 7},
+        {},
+        {"optimizer": {"learning_rate": 0.05}, "epochs": 9},
+        {"schedule": {"warmup_epochs": 2}},
+    ]
+    hashes = [caller.trained(dataset, **own)["weights_sha256"] for own in alone]
+    assert [member["weights_sha256"] for member in run["members"]] == hashes
