@@ -68,10 +68,10 @@ REQUESTS: list[tuple[Any, ...]] = [
     (
         "POST",
         "/v1/networks",
-        {"layers": [{"units": 4, "activation": "elu"}]},
+        {"layers": [{"units": 4, "activation": "swish"}]},
         422,
         "layers.0.activation",
-        "not supported",
+        "one of identity, sigmoid",
     ),
     ("GET", "/v1/datasets/{iris}/rows?limit=0", None, 422, "limit", "from 1"),
     ("GET", "/v1/datasets/{iris}/rows?offset=-1", None, 422, "offset", "from 0"),
