@@ -1,7 +1,4 @@
-"""What of the contract is not made yet. Each is refused by its own path, and never ignored in silence.
-
-The lists of what there is come from `learning/specs.py`, so most of these lines fall away by themselves as it grows.
-"""
+"""What of the contract is not made yet. Each is refused by its own path, and never ignored in silence."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,8 +21,6 @@ def refusals(spec: Mapping[str, Any]) -> Errors:
 def layers(found: list[dict[str, Any]], path: str) -> Iterator[tuple[str, str]]:
     for index, layer in enumerate(found):
         at = f"{path}.{index}"
-        if layer["activation"] not in specs.ACTIVATIONS:
-            yield f"{at}.activation", _are(specs.ACTIVATIONS)
         if layer["dropout"]:
             yield f"{at}.dropout", "0.0 is"
         if layer["normalization"] is not None:

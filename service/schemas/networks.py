@@ -4,11 +4,11 @@ from typing import Any
 
 from marshmallow import fields
 
+from learning.specs import ACTIVATIONS
 from service.schemas.fields import Choice, Number, Text, Time, Whole
 from service.schemas.pages import page_of
 from service.schemas.shapes import Items, Object, Shown, StrictSchema
 
-ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
 NORMALIZATIONS = ("batch", "layer")
 MOST_LAYERS = 64
 MOST_UNITS = 16_384

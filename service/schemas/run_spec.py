@@ -7,14 +7,13 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
-from learning.specs import SCHEDULES
+from learning.specs import OPTIMIZERS, SCHEDULES
 from service.schemas.fields import Choice, ColumnName, Flag, Number, Text, Time, Whole
 from service.schemas.networks import NetworkShape
 from service.schemas.shapes import Either, Items, Labels, Object, StrictSchema
 
 TASKS = ("regression", "binary", "multiclass", "multilabel")
 LOSSES = ("squared_error", "absolute_error", "huber", "binary_cross_entropy", "cross_entropy", "poisson")
-OPTIMIZERS = ("gd", "sgd", "adam", "adamw", "rmsprop")
 INITIALIZATIONS = ("xavier", "he")
 SCALINGS = ("standard", "robust", "none")
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from learning.specs import SCHEDULES
-from service.schemas.networks import ACTIVATIONS
+from learning.specs import ACTIVATIONS, SCHEDULES
 from tests.service.callers import Caller
 
 
