@@ -12,18 +12,20 @@ from store.settings import Settings
 
 
 class Exposed(Exception):
-    """Anyone on the network could call."""
-
-    def __init__(self, host: str) -> None:
-        super().__init__(
-            f"refusing to listen on {host} while no API key exists: set LEARND_BOOTSTRAP_KEY, or listen on 127.0.0.1"
-        )
+    """Others than intended could call; why, in words for whoever typed the command."""
 
 
 def check(settings: Settings) -> None:
-    """Raises Exposed beyond loopback, while no key exists and none is about to be made."""
-    if is_loopback(settings.host) or settings.bootstrap_key:
+    """Raises Exposed for a first key that could be guessed, and beyond loopback without any."""
+    if settings.bootstrap_key:
+        if len(settings.bootstrap_key) < keys.SHORTEST:
+            raise Exposed(f"LEARND_BOOTSTRAP_KEY is to have at least {keys.SHORTEST} characters")
+        return
+    if is_loopback(settings.host):
         return
     with closing(Database(settings.database)) as database, database.read() as tx:
         if not keys.any_exist(tx):
-            raise Exposed(settings.host)
+            raise Exposed(
+                f"refusing to listen on {settings.host} while no API key exists: "
+                "set LEARND_BOOTSTRAP_KEY, or listen on 127.0.0.1"
+            )

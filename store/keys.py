@@ -16,7 +16,7 @@ from store.tables import api_keys
 
 SCOPES = ("read", "write", "predict", "admin")
 _PREFIX = 8  # enough to find a key by, and to tell keys apart in a list
-_SHORTEST = 24  # of a secret that somebody else made: what the prefix does not show must still be a secret
+SHORTEST = 24  # of a secret that somebody else made: what the prefix does not show must still be a secret
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def create(
         raise ValueError(f"no such scope: {', '.join(sorted(unknown))}")
     if secret is None:
         secret = f"lk_{secrets.token_urlsafe(32)}"
-    if len(secret) < _SHORTEST:
-        raise ValueError(f"a key must have at least {_SHORTEST} characters")
+    if len(secret) < SHORTEST:
+        raise ValueError(f"a key must have at least {SHORTEST} characters")
     key = upsert(tx, api_keys).values(
         id=new_id("key"),
         tenant_id=tenant,

@@ -7,11 +7,13 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from importlib import import_module
 from typing import Any
 
 import structlog
 from celery import Celery, signals
+from celery.platforms import SecurityWarning
 
 from store.ids import new_id
 from store.logs import write_logs
@@ -109,6 +111,8 @@ def main() -> None:
     write_logs(settings.log_level)
     for library in ("celery", "kombu"):
         logging.getLogger(library).setLevel(logging.WARNING)  # a line for every bell tells nobody anything
+    # Celery warns a superuser of what a pickled message could do; here a message is JSON, and not even believed.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     worker = create_worker(settings)
     worker.start()
     sys.exit(worker.exitcode)

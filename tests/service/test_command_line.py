@@ -116,3 +116,10 @@ def test_another_address_than_loopback_is_refused_while_no_key_exists(tmp_path):
     answer = up(tmp_path, "--port", 0, "--host", "0.0.0.0")
     assert (answer.returncode, answer.stdout) == (1, "")
     assert "LEARND_BOOTSTRAP_KEY" in answer.stderr
+
+
+def test_a_first_key_that_could_be_guessed_is_refused_before_anything_starts(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEARND_BOOTSTRAP_KEY", "short")
+    answer = up(tmp_path, "--port", 0)
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.splitlines()[0] == "Error: LEARND_BOOTSTRAP_KEY is to have at least 24 characters"
