@@ -41,6 +41,8 @@ SPEC = {
     "seed": 0,
     "split_seed": 0,
     "sweep": None,
+    "sample_weight": None,
+    "class_weights": None,
 }
 
 
