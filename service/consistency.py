@@ -27,7 +27,7 @@ def _mistakes(filled: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tup
     spec = overridden(filled, own)
     yield from _of_optimizer(spec["optimizer"])
     yield from _of_schedule(spec, own)
-    if spec["validation"] is None:
+    if spec["validation"] in (None, {"fraction": 0}):
         if spec["schedule"]["name"] == "plateau":
             yield "schedule.name", "another than plateau where there is no validation"
         if spec["early_stopping"] is not None:

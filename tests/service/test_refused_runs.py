@@ -78,6 +78,7 @@ RUNS: list[tuple[dict[str, Any], str, str]] = [
     ({"schedule": {"name": "cosine", "warmup_epochs": 5}, "epochs": 5}, "schedule.warmup_epochs", "fewer than"),
     ({"schedule": {"name": "plateau"}, "validation": None}, "schedule.name", "no validation"),
     ({"early_stopping": {}, "validation": None}, "early_stopping", "no validation"),
+    ({"early_stopping": {}, "validation": {"fraction": 0.0}}, "early_stopping", "no validation"),
     ({"sweep": {"schedule.factor": [0.1]}}, "sweep.schedule.factor", "constant has warmup_epochs"),
     ({"sweep": {"early_stopping.patience": [3]}}, "sweep.early_stopping.patience", "with early_stopping"),
     ({"sweep": {"epochs": [3, 0]}}, "sweep.epochs.1", "a whole number from 1"),
