@@ -19,8 +19,8 @@ from service.api import (
 )
 from service.bell import Bell
 from service.openapi import Interface
-from service.served import ServedModels
-from service.targets import TargetColumns
+from service.resolution.targets import TargetColumns
+from service.serving.served import ServedModels
 from store.blobs import Blobs
 from store.database import Database
 from store.settings import Settings

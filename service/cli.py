@@ -10,9 +10,10 @@ from typing import Any, NoReturn
 import click
 from environs import EnvError
 
-from service import demonstration, supervisor
-from service.embedded_valkey import NoValkey
+from service import demonstration
 from service.exposure import Exposed
+from service.supervision import supervisor
+from service.supervision.embedded_valkey import NoValkey
 from store.errors import Unavailable
 from store.migrating import upgrade
 from store.settings import Settings

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 from flask import Flask, current_app, g
 
 from service.bell import Bell
-from service.targets import TargetColumns
+from service.resolution.targets import TargetColumns
 from store.blobs import Blobs
 from store.database import Database
 from store.settings import Settings
 
 if TYPE_CHECKING:  # torch comes with it, and whoever forks servers must not have loaded that
-    from service.served import ServedModels
+    from service.serving.served import ServedModels
 
 _NAME = "learnd"
 

@@ -5,10 +5,11 @@ from typing import Any
 from flask import Response
 from flask.views import MethodView
 
-from service import answers, kept
+from service import answers
 from service.blueprint import Resource
 from service.parts import parts, tenant
 from service.schemas.metrics import MetricPage, MetricsQuery
+from service.serving import kept
 from store import metrics, runs
 
 resource = Resource("metrics", __name__, url_prefix="/v1/runs", description="Learning curves")

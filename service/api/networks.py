@@ -5,11 +5,12 @@ from typing import Any
 from flask import Response
 from flask.views import MethodView
 
-from service import idempotency, support
+from service import idempotency
 from service.blueprint import Resource
 from service.openapi import IDEMPOTENT
 from service.parts import parts, tenant
 from service.problems import Invalid
+from service.resolution import unmade
 from service.schemas.networks import NetworkIn, NetworkOut, NetworkPage
 from service.schemas.pages import PageQuery
 from store import networks
@@ -28,7 +29,7 @@ class Networks(MethodView):
     @resource.header(IDEMPOTENT)
     def post(self, asked: dict[str, Any]) -> Response:
         """Say a network once, to use it in many runs"""
-        if refused := {path: f"not supported yet; {it}" for path, it in support.layers(asked["layers"], "layers")}:
+        if refused := {path: f"not supported yet; {it}" for path, it in unmade.layers(asked["layers"], "layers")}:
             raise Invalid(refused)
         with parts().database.write() as tx:
             network = networks.insert(tx, tenant(), name=asked.get("name"), layers=asked["layers"])

@@ -3,10 +3,11 @@
 from flask import Response, request
 from flask.views import MethodView
 
-from service import answers, kept, prediction
+from service import answers
 from service.blueprint import Resource
 from service.parts import parts, tenant
 from service.schemas.predictions import PredictionOut
+from service.serving import kept, prediction
 from store import runs
 
 resource = Resource("predictions", __name__, url_prefix="/v1/runs", description="Answers for new rows")

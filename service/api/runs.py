@@ -13,7 +13,7 @@ from service.discarding import discard
 from service.openapi import IDEMPOTENT, IF_NONE_MATCH
 from service.parts import parts, tenant
 from service.problems import Clash, Invalid
-from service.resolution import Resolved, resolve
+from service.resolution.spec import Resolved, resolve
 from service.schemas.run_spec import RunChange, RunIn
 from service.schemas.runs import DryRunOut, RunCreateQuery, RunOut, RunPage, RunPageQuery, RunQuery
 from service.schemas.shapes import Nothing

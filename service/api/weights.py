@@ -5,11 +5,11 @@ from typing import Any
 from flask import Response
 from flask.views import MethodView
 
-from service import kept
 from service.blueprint import Resource
 from service.openapi import SAFETENSORS
 from service.parts import parts, tenant
 from service.schemas.metrics import MemberQuery
+from service.serving import kept
 from store import runs
 
 resource = Resource("weights", __name__, url_prefix="/v1/runs", description="Weights as safetensors")

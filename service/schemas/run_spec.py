@@ -1,6 +1,6 @@
 """What may be asked of a run, field by field with type and range; what depends on recipe or data is filled in later.
 
-The whole contract is known here. What of it is not made yet is refused later, in `service/support.py`, by its own path.
+The whole contract is known here. What of it is not made yet is refused later by its own path: `resolution/unmade.py`.
 """
 
 from typing import Any

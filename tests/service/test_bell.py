@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from service.bell import Bell
-from service.embedded_valkey import command, find_server, private_folder, socket_in
+from service.supervision.embedded_valkey import command, find_server, private_folder, socket_in
 from tests.service.callers import Caller
 
 ATTENTION = 10.0  # seconds in which a bell is surely heard

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from service import cli, supervisor
+from service import cli
+from service.supervision import supervisor
 from store.migrating import at_head
 
 LEARND = Path(sys.executable).parent / "learnd"

@@ -5,8 +5,8 @@ import tempfile
 
 import pytest
 
-from service import embedded_valkey
-from service.embedded_valkey import NoValkey, command, find_server, private_folder, socket_in
+from service.supervision import embedded_valkey
+from service.supervision.embedded_valkey import NoValkey, command, find_server, private_folder, socket_in
 
 
 def test_the_wheels_server_is_run_with_nothing_kept_and_no_port(tmp_path):

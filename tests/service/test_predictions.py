@@ -18,7 +18,7 @@ from learning.preprocessing import Preprocessing
 from learning.specs import LayerSpec, NetworkSpec
 from learning.targets import Target
 from learning.weights import member_sha256
-from service.instances import columns_of
+from service.serving.instances import columns_of
 from tests.service.callers import Caller
 
 FIELDS = ("sepal_length", "sepal_width", "petal_length", "petal_width")

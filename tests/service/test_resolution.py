@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.recipes import RECIPES
+from service.resolution.recipes import RECIPES
 from tests.service.callers import Caller
 
 # Every field of the contract's `POST /v1/runs`.

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from service.embedded_valkey import command, find_server, socket_in
+from service.supervision.embedded_valkey import command, find_server, socket_in
 from store import datasets, events, runs, tenants, workers
 from store.blobs import Blobs
 from store.database import Database

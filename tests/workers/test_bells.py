@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from service.embedded_valkey import socket_in
+from service.supervision.embedded_valkey import socket_in
 from tests.workers.running import alive, wait_for
 from workers.bells import QUEUE, TASK
 

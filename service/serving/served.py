@@ -10,8 +10,8 @@ from learning.model import Model
 from learning.preprocessing import Preprocessing
 from learning.specs import LayerSpec, NetworkSpec
 from learning.targets import Target
-from service import kept
 from service.problems import Clash
+from service.serving import kept
 from store.blobs import Blobs
 
 _MOST_MODELS = 256

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from learning.specs import LOSSES_OF_TASK
 from service.problems import Invalid
+from service.resolution.targets import TargetFacts
 from service.schemas.run_spec import LOSSES
-from service.targets import TargetFacts
 
 MOST_NUMERIC_CLASSES = 20
 ROWS_FOR_EACH_NUMERIC_CLASS = 10

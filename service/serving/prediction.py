@@ -10,9 +10,9 @@ from marshmallow import ValidationError
 from learning.model import Model
 from service import strict_json
 from service.blueprint import read_body, require_json
-from service.instances import columns_of
 from service.problems import Invalid, Malformed, NotAcceptable, flatten
 from service.schemas.predictions import MOST_INSTANCES, PredictionIn
+from service.serving.instances import columns_of
 
 MOST_BYTES = 64 << 20
 

@@ -11,11 +11,11 @@ from typing import Any
 from learning.apportionment import split_counts
 from learning.errors import UnusableSplit
 from learning.specs import overrides_of
-from service import capacity, consistency, support, sweeps, tasks
 from service.problems import Errors, Invalid
-from service.recipes import AUTO_INITIALIZATION, DEFAULT, RECIPES
+from service.resolution import capacity, consistency, sweeps, tasks, unmade
+from service.resolution.recipes import AUTO_INITIALIZATION, DEFAULT, RECIPES
+from service.resolution.targets import TargetColumns, TargetFacts
 from service.schemas.fields import as_text
-from service.targets import TargetColumns, TargetFacts
 from store.datasets import Dataset
 from store.settings import Settings
 
@@ -42,7 +42,7 @@ def resolve(
     settings: Settings,
 ) -> Resolved:
     """A loaded `RunIn` against its dataset; `stored` are the layers of a network named by id. Raises Invalid."""
-    errors = support.refusals(asked)
+    errors = unmade.refusals(asked)
     filled = _filled(asked, stored, settings, errors)
     types = {column["name"]: column["type"] for column in dataset.columns}
     _check_weights(asked, dataset, errors)

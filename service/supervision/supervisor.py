@@ -17,9 +17,9 @@ from pathlib import Path
 import click
 
 from service import exposure
-from service.embedded_valkey import command, find_server, private_folder, socket_in
-from service.signals import Signals
-from service.supervised import Supervised
+from service.supervision.embedded_valkey import command, find_server, private_folder, socket_in
+from service.supervision.signals import Signals
+from service.supervision.supervised import Supervised
 from store.migrating import upgrade
 from store.settings import Settings
 
