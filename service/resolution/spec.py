@@ -12,14 +12,13 @@ from learning.apportionment import split_counts
 from learning.errors import UnusableSplit
 from learning.specs import overrides_of
 from service.problems import Errors, Invalid
-from service.resolution import capacity, consistency, sweeps, tasks, unmade
+from service.resolution import capacity, columns, consistency, sweeps, tasks, unmade
 from service.resolution.recipes import AUTO_INITIALIZATION, DEFAULT, RECIPES
 from service.resolution.targets import TargetColumns, TargetFacts
 from service.schemas.fields import as_text
 from store.datasets import Dataset
 from store.settings import Settings
 
-USABLE = ("numeric", "categorical", "boolean")
 _MOST_NAMES_TOLD = 20
 
 
@@ -45,15 +44,15 @@ def resolve(
     errors = unmade.refusals(asked)
     filled = _filled(asked, stored, settings, errors)
     types = {column["name"]: column["type"] for column in dataset.columns}
-    _check_weights(asked, dataset, errors)
-    features, warnings = _features(asked, types, errors)
-    _check_target(asked["target"], types, errors)
-    if not errors and not any(_tells(column) for column in dataset.columns if column["name"] in features):
+    columns.check_weights(asked, dataset, errors)
+    features, warnings = columns.features_of(asked, types, errors)
+    columns.check_target(asked["target"], types, errors)
+    if not errors and not any(columns.tells(column) for column in dataset.columns if column["name"] in features):
         errors["features"] = ["at least one column whose value is not the same in every row"]
     if errors:
         raise Invalid(errors)
 
-    names = _names(asked["target"])
+    names = columns.names_of(asked["target"])
     facts = targets.facts(dataset, names)
     decision = tasks.decide(asked.get("task", "auto"), asked["target"], types, facts)
     loss = tasks.loss_of(asked.get("loss", "auto"), decision.task, facts)
@@ -141,58 +140,6 @@ def _filled(
     return filled
 
 
-def _features(
-    asked: Mapping[str, Any], types: Mapping[str, str], errors: Errors
-) -> tuple[list[str], list[dict[str, str]]]:
-    """The features in order: those asked for, or every other usable column of the dataset."""
-    targets, weight = _names(asked["target"]), asked.get("sample_weight")
-    if "features" not in asked:
-        others = [name for name in types if name not in targets and name != weight]
-        usable = [name for name in others if types[name] in USABLE]
-        if not usable and others:
-            errors["features"] = ["at least one numeric, categorical or boolean column beside the target"]
-        elif not usable:
-            errors["features"] = ["at least one column beside the target"]
-        return usable, [_left_out(name, types[name]) for name in others if types[name] not in USABLE]
-    seen: set[str] = set()
-    for index, name in enumerate(asked["features"]):
-        message = ""
-        if name not in types:
-            message = _unknown(name, types)
-        elif name in targets:
-            message = "a column that is not the target"
-        elif name == weight:
-            message = "a column that is not the sample_weight"
-        elif name in seen:
-            message = "named once; it stands here twice"
-        elif types[name] not in USABLE:
-            message = f"not supported yet: {name!r} is {types[name]}; numeric, categorical and boolean columns are"
-        if message:
-            errors[f"features.{index}"] = [message]
-        seen.add(name)
-    return list(asked["features"]), []
-
-
-def _tells(column: Mapping[str, Any]) -> bool:
-    """Whether there is anything to learn from: two values, or one that is there in some rows only."""
-    return bool(column["distinct"] > 1 or (column["distinct"] == 1 and column["missing"]))
-
-
-def _check_weights(asked: Mapping[str, Any], dataset: Dataset, errors: Errors) -> None:
-    name = asked.get("sample_weight")
-    if name is None:
-        return
-    columns = {column["name"]: column for column in dataset.columns}
-    if name not in columns:
-        errors["sample_weight"] = [_unknown(name, dict.fromkeys(columns, ""))]
-    elif name in _names(asked["target"]):
-        errors["sample_weight"] = ["a column that is not the target"]
-    elif columns[name]["type"] != "numeric":
-        errors["sample_weight"] = [f"a numeric column; {name!r} is {columns[name]['type']}"]
-    elif columns[name]["missing"] or (columns[name]["min"] or 0) < 0 or not columns[name]["max"]:
-        errors["sample_weight"] = ["a column without null, of numbers of at least 0, not all of them 0"]
-
-
 def _check_classes(weights: Any, task: str, facts: TargetFacts) -> None:
     """Raises Invalid for class weights that do not go with the target's classes."""
     if weights is None:
@@ -206,15 +153,6 @@ def _check_classes(weights: Any, task: str, facts: TargetFacts) -> None:
         raise Invalid({f"class_weights.{name}": f"a class of the target: {told}" for name in unknown})
     if facts.labels <= {name for name, weight in weights.items() if not weight}:
         raise Invalid({"class_weights": "a weight above 0 for at least one class"})
-
-
-def _check_target(target: str | list[str], types: Mapping[str, str], errors: Errors) -> None:
-    for index, name in enumerate(_names(target)):
-        at = "target" if isinstance(target, str) else f"target.{index}"
-        if name not in types:
-            errors[at] = [_unknown(name, types)]
-        elif isinstance(target, list) and name in target[:index]:
-            errors[at] = ["named once; it stands here twice"]
 
 
 def _rows(filled: Mapping[str, Any], facts: TargetFacts) -> dict[str, int]:
@@ -241,18 +179,3 @@ def _dropped(column: str, facts: TargetFacts) -> list[dict[str, str]]:
         return []
     message = f"Rows without a target are dropped: {facts.dropped}."
     return [{"column": column, "code": "missing_target", "message": message}]
-
-
-def _left_out(name: str, type: str) -> dict[str, str]:
-    message = f"Column {name!r} is {type}, which is not supported as a feature yet; left out."
-    return {"column": name, "code": "feature_left_out", "message": message}
-
-
-def _names(target: str | list[str]) -> list[str]:
-    return [target] if isinstance(target, str) else target
-
-
-def _unknown(name: str, types: Mapping[str, str]) -> str:
-    told = list(types)[:_MOST_NAMES_TOLD]
-    more = f" and {len(types) - len(told)} more" if len(types) > len(told) else ""
-    return f"{name!r} is no column of the dataset; its columns are {', '.join(told)}{more}"

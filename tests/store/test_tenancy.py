@@ -24,6 +24,7 @@ READS = {
     "store.runs.get": lambda act, at: act(at["run"]),
     "store.runs.page": lambda act, at: act(dataset=at["dataset"]),
     "store.members.page": lambda act, at: act(at["run"], sort="value"),
+    "store.members.get": lambda act, at: act(at["run"], 0),
     "store.members.first": lambda act, at: act(at["run"]),
     "store.members.count": lambda act, at: act(at["run"]),
     "store.metrics.page": lambda act, at: act(at["run"]),
