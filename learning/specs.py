@@ -12,11 +12,13 @@ from typing import Any
 
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
 OPTIMIZERS = ("gd", "sgd", "adam", "adamw", "rmsprop")
-INITIALIZATIONS = ("xavier", "he")
+NORMALIZATIONS = ("batch", "layer")
+INITIALIZATIONS = ("xavier", "xavier_normal", "he", "he_uniform", "lecun", "zeros")
 LOSSES_OF_TASK = {
     "regression": ("squared_error", "absolute_error", "huber", "poisson"),
     "binary": ("binary_cross_entropy",),
     "multiclass": ("cross_entropy",),
+    "multilabel": ("binary_cross_entropy",),
 }
 SCHEDULES: Mapping[str, Mapping[str, Any]] = {  # each with the settings it has, and what they are if nothing is said
     "constant": {},
@@ -28,8 +30,16 @@ SCHEDULES: Mapping[str, Mapping[str, Any]] = {  # each with the settings it has,
 }
 SWEEP_PATHS = (
     "seed",
+    "network",
+    "batch_size",
     "epochs",
-    *(f"optimizer.{name}" for name in ("learning_rate", "momentum", "betas", "weight_decay", "clip_norm")),
+    "loss",
+    "class_weights",
+    *(
+        f"optimizer.{name}"
+        for name in ("name", "learning_rate", "momentum", "nesterov", "betas", "weight_decay", "clip_norm")
+    ),
+    "schedule.name",
     "schedule.warmup_epochs",
     *(f"schedule.{name}" for name in dict.fromkeys(name for settings in SCHEDULES.values() for name in settings)),
     "early_stopping.patience",
@@ -39,10 +49,20 @@ SWEEP_PATHS = (
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One hidden layer: `units` neurons and the activation they share."""
+    """One hidden layer: its neurons' sums are normalized, go through the activation, and some are dropped."""
 
     units: int
     activation: str = "relu"
+    dropout: float = 0.0  # the probability of a unit's output to be zero in a training step
+    normalization: str | None = None  # "batch", "layer"
+
+
+@dataclass(frozen=True)
+class EmbeddingSpec:
+    """A column of `categories` indices, each of which is looked up as `units` learned numbers."""
+
+    categories: int
+    units: int
 
 
 @dataclass(frozen=True)
@@ -95,7 +115,10 @@ class EarlyStoppingSpec:
 
 @dataclass(frozen=True)
 class MemberSpec:
-    """One network of a population and how it is trained; `overrides` is where it differs from its run's spec."""
+    """One network of a population and how it is trained; `overrides` is where it differs from its run's spec.
+
+    `fold` is the part of the rows that it is validated on and not trained on; None where there are no folds.
+    """
 
     index: int
     seed: int
@@ -107,6 +130,8 @@ class MemberSpec:
     initialization: str
     schedule: ScheduleSpec = ScheduleSpec()
     early_stopping: EarlyStoppingSpec | None = None
+    label_smoothing: float = 0.0
+    fold: int | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -116,16 +141,30 @@ def class_key(value: str | float | bool) -> str:
 
 
 def members_of(spec: Mapping[str, Any]) -> tuple[MemberSpec, ...]:
-    """The members of a resolved run spec: as listed, or a sweep's keys in order of path, the last fastest."""
-    return tuple(_member(spec, index, overrides) for index, overrides in enumerate(overrides_of(spec)))
+    """The members of a resolved run spec, in the order of `drafts_of`."""
+    return tuple(_member(spec, index, overrides, fold) for index, (overrides, fold) in enumerate(drafts_of(spec)))
+
+
+def drafts_of(spec: Mapping[str, Any]) -> list[tuple[dict[str, Any], int | None]]:
+    """Each member's overrides and fold: for each setting all its folds, one after another."""
+    return [(overrides, fold) for overrides in overrides_of(spec) for fold in folds_of(spec)]
 
 
 def overrides_of(spec: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
+    """The settings: as `members` lists them, or a sweep's keys in order of path, the last fastest."""
     if spec.get("members"):
         return [dict(own) for own in spec["members"]]
     sweep: Mapping[str, Sequence[Any]] = spec.get("sweep") or {}
     paths = sorted(sweep)
     return [dict(zip(paths, values, strict=True)) for values in product(*(sweep[path] for path in paths))]
+
+
+def folds_of(spec: Mapping[str, Any]) -> tuple[int | None, ...]:
+    """The folds that each setting is trained for: all, or the one asked for; (None,) where there are none."""
+    validation = spec.get("validation") or {}
+    if "folds" not in validation:
+        return (None,)
+    return tuple(range(validation["folds"])) if validation.get("fold") is None else (validation["fold"],)
 
 
 def moments_of(members: Sequence[MemberSpec]) -> tuple[str, ...]:
@@ -142,14 +181,17 @@ def overridden(spec: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
     return found
 
 
-def _member(spec: Mapping[str, Any], index: int, overrides: Mapping[str, Any]) -> MemberSpec:
+def network_of(found: Mapping[str, Any]) -> NetworkSpec:
+    """From `{"layers": [{"units", "activation", "dropout", "normalization"}]}`."""
+    return NetworkSpec(tuple(LayerSpec(**layer) for layer in found["layers"]))
+
+
+def _member(spec: Mapping[str, Any], index: int, overrides: Mapping[str, Any], fold: int | None) -> MemberSpec:
     spec = overridden(spec, overrides)
     return MemberSpec(
         index=index,
         seed=spec["seed"],
-        network=NetworkSpec(
-            tuple(LayerSpec(layer["units"], layer["activation"]) for layer in spec["network"]["layers"])
-        ),
+        network=network_of(spec["network"]),
         optimizer=OptimizerSpec(**{**spec["optimizer"], "betas": tuple(spec["optimizer"]["betas"])}),
         loss=spec["loss"],
         epochs=spec["epochs"],
@@ -157,5 +199,7 @@ def _member(spec: Mapping[str, Any], index: int, overrides: Mapping[str, Any]) -
         initialization=spec["initialization"],
         schedule=ScheduleSpec(**(spec.get("schedule") or {})),
         early_stopping=EarlyStoppingSpec(**spec["early_stopping"]) if spec.get("early_stopping") else None,
+        label_smoothing=spec.get("label_smoothing", 0.0),
+        fold=fold,
         overrides=dict(overrides),
     )
