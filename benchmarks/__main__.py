@@ -1,39 +1,51 @@
-"""Measure all that the README claims, print one table, and write it with the machine to benchmarks/RESULTS.md.
+"""Measure what the README claims, print a table for each part, and write it with the machine to RESULTS.md.
 
-make bench
-python -m benchmarks latency        only that part, and nothing is written
+make bench                          all of it
+python -m benchmarks training       every part whose name begins so
+python -m benchmarks training.epoch only that one; the others' sections stay as they were
 """
 
 import sys
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 
-from benchmarks import latency, training
-from benchmarks.report import Figure, machine, table
+from benchmarks import latency, results, training
+from benchmarks.report import Figure, table
 
-PARTS = {"latency": latency.figures, "training": training.figures}
-RESULTS = Path(__file__).parent / "RESULTS.md"
-ABOUT = """# Results
+Part = Callable[[], Iterable[str]]  # yields lines of Markdown
 
-Written by `make bench`. Each rival was measured in the same run, on the same work, in turn with ours. Ratios carry over
-to other machines, absolute times do not.
 
-"""
+def tabled(figures: Callable[[], Iterable[Figure]]) -> Part:
+    return lambda: table(figures())
+
+
+PARTS: dict[str, Part] = {
+    "latency": tabled(latency.figures),
+    "training": tabled(training.figures),
+}
+
+
+def chosen(wanted: Iterable[str]) -> Iterator[str]:
+    """The names of the parts that are asked for. Raises KeyError with a word that names none."""
+    for word in wanted:
+        names = [name for name in PARTS if name == word or name.startswith(f"{word}.")]
+        if not names:
+            raise KeyError(word)
+        yield from names
 
 
 def main(wanted: list[str]) -> int:
-    if unknown := set(wanted) - set(PARTS):
-        print(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
+    try:
+        names = list(chosen(wanted)) if wanted else list(PARTS)
+    except KeyError as error:
+        print(f"no such part: {error.args[0]}; there are {', '.join(PARTS)}", file=sys.stderr)
         return 2
-    figures: list[Figure] = []
-    for name in wanted or PARTS:
+    for name in names:
         print(f"measuring {name} …", file=sys.stderr)
-        figures += PARTS[name]()
-    lines = "\n".join(table(figures))
-    print(lines)
-    if not wanted:
-        RESULTS.write_text(f"{ABOUT}{datetime.now(UTC):%Y-%m-%d}, on {machine()}.\n\n{lines}\n")
+        lines = list(PARTS[name]())
+        print("\n".join(lines), flush=True)
+        results.write(name, lines, list(PARTS))
     return 0
 
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
