@@ -1,12 +1,16 @@
-"""Who is in train, validation and test: a function of the split seed and the order of the rows, and of nothing else."""
+"""Who is in train, validation and test: a function of the split seed and the order of the rows, and of nothing else.
 
-from collections.abc import Sequence
+Or as the table itself says, in a column of these three words.
+"""
+
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from learning.apportionment import apportion, split_counts
+from learning.apportionment import SPLITS, apportion, fold_counts, split_counts, stated_counts
+from learning.columns import CategoricalColumn, Column, count_codes, present, type_of
+from learning.errors import UnusableColumn
 from learning.randomness import key, permutations
 
 
@@ -25,22 +29,50 @@ def split(rows: int, classes: Tensor | None, *, validation: float, test: float, 
     UnusableSplit as `split_counts` does.
     """
     counts = split_counts(rows, validation=validation, test=test)
+    tested, left = _drawn(rows, classes, counts.test, seed)
+    validated = apportion(counts.validation, [len(group) for group in left])
+    in_validation = torch.cat([group[:count] for group, count in zip(left, validated, strict=True)])
+    in_train = torch.cat([group[count:] for group, count in zip(left, validated, strict=True)])
+    return Split(_ascending(in_train), _ascending(in_validation), tested)
+
+
+def fold_split(
+    rows: int, classes: Tensor | None, *, folds: int, test: float, seed: int
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The test rows, drawn as `split` draws them, and those that each fold validates: each other row in one fold.
+
+    The others stand class after class, within a class in the order of the draw, and are dealt out one by one: the
+    folds' sizes and their shares of a class differ by at most one. Raises UnusableSplit as `fold_counts` does.
+    """
+    counts = fold_counts(rows, folds=folds, test=test)
+    tested, left = _drawn(rows, classes, counts.test, seed)
+    others = torch.cat(left)
+    return tested, tuple(_ascending(others[fold::folds]) for fold in range(folds))
+
+
+def split_by_column(column: Column, name: str) -> Split:
+    """As the column says. Raises UnusableColumn or UnusableSplit as `stated_counts` does, or for no column of words."""
+    if not isinstance(column, CategoricalColumn) or type_of(column) != "categorical":
+        raise UnusableColumn(name, f"is {type_of(column)}, not a column of the words {', '.join(SPLITS)}")
+    said = {str(word): code for code, word in enumerate(column.values)}
+    counts = count_codes(column)
+    stated_counts(name, {word: counts[code] for word, code in said.items()}, int((~present(column)).sum()))
+    # A word that is never said has no code, and by now no row is without one.
+    return Split(*(torch.nonzero(column.codes == said.get(word, -1)).flatten() for word in SPLITS))
+
+
+def _drawn(rows: int, classes: Tensor | None, test: int, seed: int) -> tuple[Tensor, list[Tensor]]:
+    """The test rows, and of each class the others in the order of the draw; one class where they do not count."""
     (drawn,) = permutations([key("split", seed)], rows)
-    sizes = [rows] if classes is None else [size for size in torch.bincount(classes).tolist() if size]
-    if classes is None or min(sizes) < 2:
-        return _deal(drawn, [rows], counts.validation, counts.test)
-    by_class = torch.sort(classes[drawn], stable=True).indices  # within a class, the order of the draw
-    return _deal(drawn[by_class], sizes, counts.validation, counts.test)
-
-
-def _deal(drawn: Tensor, sizes: Sequence[int], validation: int, test: int) -> Split:
-    """From each group of drawn rows, which stand one after another: the first to test, the next to validation."""
+    sizes = [rows]
+    if classes is not None and min(each := [size for size in torch.bincount(classes).tolist() if size]) >= 2:
+        sizes = each
+        drawn = drawn[torch.sort(classes[drawn], stable=True).indices]
+    groups = torch.split(drawn.long(), sizes)
     tested = apportion(test, sizes)
-    validated = apportion(validation, [size - taken for size, taken in zip(sizes, tested, strict=True)])
-    parts: list[list[Tensor]] = [[], [], []]
-    for group, for_test, for_validation in zip(torch.split(drawn, list(sizes)), tested, validated, strict=True):
-        train = len(group) - for_test - for_validation
-        for part, chosen in zip(parts, torch.split(group, [for_test, for_validation, train]), strict=True):
-            part.append(chosen)
-    in_test, in_validation, in_train = (torch.cat(part).sort().values for part in parts)
-    return Split(in_train, in_validation, in_test)
+    in_test = torch.cat([group[:count] for group, count in zip(groups, tested, strict=True)])
+    return _ascending(in_test), [group[count:] for group, count in zip(groups, tested, strict=True)]
+
+
+def _ascending(rows: Tensor) -> Tensor:
+    return rows.sort().values

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learning.apportionment import apportion, split_counts
-from learning.errors import UnusableSplit
+from learning.apportionment import apportion, fold_counts, split_counts, stated_counts
+from learning.errors import UnusableColumn, UnusableSplit
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,39 @@ def test_a_split_too_small_to_use_is_refused_by_name(rows, validation, test, spl
     with pytest.raises(UnusableSplit) as refusal:
         split_counts(rows, validation=validation, test=test)
     assert refusal.value.split == split
+
+
+@pytest.mark.parametrize(
+    ("rows", "folds", "test", "expected"),
+    [
+        (150, 5, 0.0, (0, (30,) * 5)),
+        (150, 5, 0.1, (15, (27,) * 5)),
+        (11, 3, 0.0, (0, (4, 4, 3))),
+        (10, 4, 0.25, (3, (2, 2, 2, 1))),  # 2.5 goes up
+        (4, 2, 0.0, (0, (2, 2))),
+        (3, 3, 0.0, (0, (1, 1, 1))),
+    ],
+)
+def test_folds_share_what_test_leaves_and_the_first_are_the_larger(rows, folds, test, expected):
+    assert fold_counts(rows, folds=folds, test=test) == expected
+
+
+@pytest.mark.parametrize(
+    ("counts", "missing", "error"),
+    [
+        ({"train": 1, "validation": 3}, 0, UnusableSplit),
+        ({"train": 5, "test": 3}, 0, UnusableSplit),
+        ({"train": 5, "validation": 3, "Test": 1}, 0, UnusableColumn),
+        ({"train": 5, "validation": 3}, 1, UnusableColumn),
+    ],
+)
+def test_a_column_of_other_words_or_too_few_rows_is_refused(counts, missing, error):
+    with pytest.raises(error):
+        stated_counts("part", counts, missing)
+
+
+def test_a_word_that_no_row_says_does_no_harm():
+    assert stated_counts("part", {"train": 2, "validation": 1, "holdout": 0}, 0) == (2, 1, 0)
 
 
 def test_the_largest_remainders_are_rounded_up_and_ties_go_to_the_lower_class():
