@@ -224,6 +224,31 @@ checkpoints = Table(
     _must("created_at", Moment),
 )
 
+# What is found out about a run after it ended, once it is asked for; while one is made, its row is its own lease.
+analyses = Table(
+    "analyses",
+    metadata,
+    _run(),
+    Column("kind", Word, primary_key=True),
+    Column("split", Word, primary_key=True),
+    _same_tenant(),
+    _must("weights_blob", Key),  # of which of the run's weights it tells: a run that is extended gets others
+    _must("status", Word),
+    _must("attempt", Integer),
+    _must("crashes", Integer),
+    _must("seq", BigInteger),
+    _must("pulse", BigInteger),
+    Column("owner", Json),  # these three of whoever makes it
+    Column("worker_id", Word),
+    Column("slot_pid", Integer),
+    Column("result", Json),
+    Column("error", Json),
+    _must("created_at", Moment),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Index("ix_analyses_status", "status", "created_at"),
+)
+
 models = Table(
     "models",
     metadata,

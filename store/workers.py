@@ -4,16 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, select, union_all, update
 
 from store.database import upsert
 from store.moments import now
-from store.tables import leases, worker_slots, workers
+from store.tables import analyses, leases, worker_slots, workers
+
+_HELD = union_all(
+    select(leases.c.worker_id, leases.c.slot_pid, leases.c.run_id, leases.c.tenant_id),
+    select(analyses.c.worker_id, analyses.c.slot_pid, analyses.c.run_id, analyses.c.tenant_id).where(
+        analyses.c.status == "running"
+    ),
+)
 
 
 @dataclass(frozen=True)
 class Slot:
-    """`busy` with somebody's run; `run` is its id where it is the asking tenant's."""
+    """`busy` with somebody's run, or with an analysis of it; `run` is its id where it is the asking tenant's."""
 
     pid: int
     busy: bool
@@ -69,10 +76,7 @@ def forget(tx: Connection, before: datetime) -> None:
 
 def list_all(tx: Connection, tenant: str) -> list[Worker]:
     """Every worker, by id, with what its slots do as far as it is the tenant's business."""
-    held = {
-        (row.worker_id, row.slot_pid): row
-        for row in tx.execute(select(leases.c.worker_id, leases.c.slot_pid, leases.c.run_id, leases.c.tenant_id))
-    }
+    held = {(row.worker_id, row.slot_pid): row for row in tx.execute(_HELD)}
     slots: dict[str, list[Slot]] = {}
     for row in tx.execute(select(worker_slots).order_by(worker_slots.c.worker_id, worker_slots.c.pid)):
         lease = held.get((row.worker_id, row.pid))

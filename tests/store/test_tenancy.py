@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 import store
-from store import idempotency, keys, networks
+from store import analyses, idempotency, keys, networks
 from store.errors import NotFound
 from store.pages import Page
 from store.tables import metadata
@@ -29,6 +29,7 @@ READS = {
     "store.members.count": lambda act, at: act(at["run"]),
     "store.metrics.page": lambda act, at: act(at["run"]),
     "store.events.page": lambda act, at: act(at["run"]),
+    "store.analyses.get": lambda act, at: act(at["ended"], "importance", "test"),
 }
 WRITES = {
     "store.datasets.rename": lambda act, at: act(at["dataset"], "mine now"),
@@ -40,6 +41,7 @@ WRITES = {
     "store.runs.update": lambda act, at: act(at["run"], name="mine now"),
     "store.runs.request": lambda act, at: act(at["run"], "cancel"),
     "store.runs.delete": lambda act, at: act(at["run"]),
+    "store.analyses.ask": lambda act, at: act(at["ended"], "evaluation", "test"),
 }
 ELSEWHERE = {
     "store.datasets.insert": "makes a row of one's own",
@@ -58,11 +60,14 @@ ELSEWHERE = {
 @pytest.fixture
 def at(house, chunk):
     """The owner's ids: of one of everything."""
+    ended = house.start()
+    house.succeed(ended)
     claim = house.start()
     house.record(claim, 1, chunks=[chunk("train", "loss", 1, [[1.0]])])
     with house.database.write() as tx:
         network = networks.insert(tx, house.tenant, name="n", layers=[])
-    return {"run": claim.run_id, "dataset": claim.dataset.id, "network": network.id}
+        analyses.ask(tx, house.tenant, ended.run_id, "importance", "test")
+    return {"run": claim.run_id, "ended": ended.run_id, "dataset": claim.dataset.id, "network": network.id}
 
 
 def call(name, tx, tenant, at):
