@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, func, or_, select, update
 
 from store import datasets, events, moves
+from store import leases as lease_rows
 from store.database import upsert
 from store.datasets import Dataset
 from store.errors import NotFound
@@ -65,6 +66,10 @@ class Claim:
     dataset: Dataset
     told_epoch: int
     requested: str | None
+
+    def beat(self, tx: Connection, pulse: int) -> str | None:
+        """As `leases.beat`."""
+        return lease_rows.beat(tx, self.run_id, self.attempt, pulse)
 
 
 def claim(

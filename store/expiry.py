@@ -32,6 +32,11 @@ class Lease:
     worker: str
     slot_pid: int
 
+    @property
+    def place(self) -> str:
+        """What it is the lease of."""
+        return self.run_id
+
 
 def leases(tx: Connection) -> list[Lease]:
     """Every lease there is, whoever's the run."""

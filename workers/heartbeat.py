@@ -4,12 +4,11 @@ import os
 import threading
 import time
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import structlog
+from sqlalchemy import Connection
 
-from store import leases
-from store.claims import Claim
 from store.database import Database
 from store.errors import Fenced, Unavailable
 from store.settings import Settings
@@ -19,10 +18,23 @@ log = structlog.get_logger(__name__)
 _LEASES_WITHOUT_PROGRESS = 10
 
 
+class Held(Protocol):
+    """What an attempt holds: a run, or an analysis of one."""
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def requested(self) -> str | None: ...
+
+    def beat(self, tx: Connection, pulse: int) -> str | None:
+        """What is requested of the attempt. Raises Fenced if it is over."""
+
+
 class Heartbeat:
     """Beats while entered. `advance` is the driver's word that it moves: a beat alone proves life, not progress."""
 
-    def __init__(self, database: Database, claim: Claim, settings: Settings) -> None:
+    def __init__(self, database: Database, claim: Held, settings: Settings) -> None:
         self.fenced = False
         self.requested = claim.requested
         self._database = database
@@ -54,7 +66,7 @@ class Heartbeat:
                 os._exit(os.EX_SOFTWARE)  # a call into a device that hangs can be left in no other way
             try:
                 with self._database.write() as tx:
-                    self.requested = leases.beat(tx, self._claim.run_id, self._claim.attempt, pulse)
+                    self.requested = self._claim.beat(tx, pulse)
             except Fenced:
                 self.fenced = True
                 return

@@ -1,4 +1,4 @@
-"""`learnd reconciler`: takes runs back from attempts that died, and rings for runs that wait. Any number may run.
+"""`learnd reconciler`: takes work back from attempts that died, and rings for what waits. Any number may run.
 
 It is a process of its own: Celery's parent forks and so may hold no connection, and a scheduler inside Celery would
 need the very broker whose absence this makes good.
@@ -8,15 +8,16 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 from celery import Celery
 
-from store import expiry, idempotency, tenants, waiting, workers
+from store import analyses, analysing, expiry, idempotency, tenants, waiting, workers
 from store.blobs import Blobs
 from store.database import Database
 from store.errors import StoreError, Unavailable
@@ -35,6 +36,19 @@ _ABANDONED_SECONDS = 24 * 3600.0  # a temporary file this old belongs to nobody
 _USUAL_LEASE_SECONDS = Settings.lease_seconds
 
 
+class Held(Protocol):
+    """The lease of a run, or of an analysis."""
+
+    @property
+    def place(self) -> Hashable: ...
+
+    @property
+    def attempt(self) -> int: ...
+
+    @property
+    def seq(self) -> int: ...
+
+
 class Watch:
     """How long each lease has been seen not to move, by this process's own clock and only while the database answered:
     clocks that jump and databases that are away expire nothing.
@@ -44,22 +58,22 @@ class Watch:
         self._longest_step = longest_step
         self._clock = clock
         self._at: float | None = None
-        self._still: dict[tuple[str, int, int], float] = {}
+        self._still: dict[tuple[Hashable, int, int], float] = {}
 
-    def look(self, leases: Sequence[Lease]) -> None:
+    def look(self, leases: Sequence[Held]) -> None:
         """The leases as they are now. A long gap since the last look, this process having slept, counts little."""
         at = self._clock()
         step = 0.0 if self._at is None else min(at - self._at, self._longest_step)
         self._at = at
-        keys = [(lease.run_id, lease.attempt, lease.seq) for lease in leases]
+        keys = [(lease.place, lease.attempt, lease.seq) for lease in leases]
         self._still = {key: self._still[key] + step if key in self._still else 0.0 for key in keys}
 
     def blink(self) -> None:
         """Nothing could be seen: the time until the next look does not count."""
         self._at = None
 
-    def still_for(self, lease: Lease) -> float:
-        return self._still.get((lease.run_id, lease.attempt, lease.seq), 0.0)
+    def still_for(self, lease: Held) -> float:
+        return self._still.get((lease.place, lease.attempt, lease.seq), 0.0)
 
 
 class Reconciler:
@@ -92,24 +106,27 @@ class Reconciler:
 
     def _take_back(self) -> None:
         with self._database.read() as tx:
-            leases = expiry.leases(tx)
+            leases: list[Lease | analysing.Lease] = [*expiry.leases(tx), *analysing.leases(tx)]
         self._watch.look(leases)
         for lease in leases:
             # What is on another machine, or in doubt, is only dead when its lease has long been still.
             if lease.owner.is_alive() is False or self._watch.still_for(lease) > self._settings.lease_seconds:
                 self._expire(lease)
 
-    def _expire(self, lease: Lease) -> None:
+    def _expire(self, lease: Lease | analysing.Lease) -> None:
         try:
             with self._database.write() as tx:
-                expired = expiry.expire(tx, lease.run_id, lease.attempt, lease.seq, backoff=self._backoff)
+                if isinstance(lease, Lease):
+                    expired = expiry.expire(tx, lease.run_id, lease.attempt, lease.seq, backoff=self._backoff)
+                else:
+                    expired = analysing.expire(tx, lease)
         except Unavailable:
             raise
         except StoreError as error:  # one run that cannot be helped must not keep the others waiting
-            log.warning("a lease could not be expired", run=lease.run_id, reason=str(error))
+            log.warning("a lease could not be expired", of=lease.place, reason=str(error))
             return
         if expired:
-            log.warning("a run was taken back from a lost worker", run=lease.run_id, attempt=lease.attempt)
+            log.warning("work was taken back from a lost worker", of=lease.place, attempt=lease.attempt)
 
     def _forget_the_dead(self) -> None:
         """Slots whose process is gone from this machine at once, any other that was silent as long as a lease lasts."""
@@ -133,7 +150,7 @@ class Reconciler:
 
     def _free_and_due(self) -> tuple[int, int]:
         with self._database.read() as tx:
-            due = waiting.due(tx, QUEUE)
+            due = waiting.due(tx, QUEUE) + analyses.waiting(tx)
             slots = [slot for each in workers.list_all(tx, tenants.LOCAL) for slot in each.slots] if due else []
             return sum(not slot.busy for slot in slots), due
 

@@ -8,7 +8,7 @@ from workers.reconciler import Watch
 
 
 def lease(seq, attempt=1, run="run_a"):
-    return SimpleNamespace(run_id=run, attempt=attempt, seq=seq)
+    return SimpleNamespace(place=run, attempt=attempt, seq=seq)
 
 
 @pytest.fixture
