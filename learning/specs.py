@@ -59,7 +59,7 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class EmbeddingSpec:
-    """A column of `categories` indices, each of which is looked up as `units` learned numbers."""
+    """A column of `categories` indices, each of which is looked up as `units` learned numbers: 1, 2, 4, 8 or 16."""
 
     categories: int
     units: int
@@ -150,8 +150,13 @@ def drafts_of(spec: Mapping[str, Any]) -> list[tuple[dict[str, Any], int | None]
     return [(overrides, fold) for overrides in overrides_of(spec) for fold in folds_of(spec)]
 
 
-def overrides_of(spec: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
-    """The settings: as `members` lists them, or a sweep's keys in order of path, the last fastest."""
+def overrides_of(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each setting overrides, with what follows from it."""
+    return [completed(spec, own) for own in settings_of(spec)]
+
+
+def settings_of(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is asked for each setting: as `members` lists them, or a sweep's keys in order of path, the last fastest."""
     if spec.get("members"):
         return [dict(own) for own in spec["members"]]
     sweep: Mapping[str, Sequence[Any]] = spec.get("sweep") or {}
@@ -172,12 +177,26 @@ def moments_of(members: Sequence[MemberSpec]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for member in members for name in member.optimizer.moments))
 
 
+def completed(spec: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The overrides and what follows: another schedule comes with its own settings, gd takes all rows in one step."""
+    found = dict(own)
+    name = own.get("schedule.name")
+    if name is not None and name != spec["schedule"]["name"]:
+        found = {**{f"schedule.{setting}": value for setting, value in SCHEDULES[name].items()}, **own}
+    if own.get("optimizer.name") == "gd" and spec["batch_size"] != "full":
+        found.setdefault("batch_size", "full")
+    return found
+
+
 def overridden(spec: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The spec of one member; a path is a field, or a field of an object, `optimizer.learning_rate`."""
     found = dict(spec)
-    for path, value in overrides.items():
+    for path, value in completed(spec, overrides).items():
         name, _, inner = path.partition(".")
         found[name] = {**found[name], inner: value} if inner else value
+    if "schedule.name" in overrides:  # what the run's own schedule had, this one may not know
+        known = ("name", "warmup_epochs", *SCHEDULES[overrides["schedule.name"]])
+        found["schedule"] = {name: value for name, value in found["schedule"].items() if name in known}
     return found
 
 
