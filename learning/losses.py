@@ -10,11 +10,16 @@
 
 with p = 1 / (1 + e^-z).
 
+Label smoothing ε (Szegedy et al., 2016) compares with targets that are less sure of themselves. Of 0 or 1, t becomes
+t (1 - ε) + ε / 2; a class becomes 1 - ε + ε / C, and each other of the C classes ε / C. A weight is of the class that
+the row had.
+
 A batch's loss is the mean over its rows, Σwl / Σw: each row comes with its share w / Σw, and padding rows with none.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,9 +28,9 @@ from learning.layout import pad_last, padded, unit_mask
 from learning.sums import halving_mean, halving_sum
 
 
-def example_losses(loss: str, outputs: Tensor, targets: Tensor) -> Tensor:
+def example_losses(loss: str, outputs: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
     """Outputs [..., N, T] without padding, targets [N, T] (or [N], classes) or of the same leading axes → [..., N]."""
-    return LOSSES[loss].examples(outputs, targets)
+    return loss_of(loss, smoothing).examples(outputs, targets)
 
 
 def mean_loss(losses: Tensor, weights: Tensor | None) -> Tensor:
@@ -45,6 +50,23 @@ class Loss:
     examples: Callable[[Tensor, Tensor], Tensor]
     pad: Callable[[Tensor, int, torch.dtype], Tensor]
     gradient: Callable[[Tensor, Tensor, "OutputMask", Tensor], None]
+
+
+def loss_of(name: str, smoothing: float = 0.0) -> Loss:
+    """The loss with its labels smoothed. Without smoothing, and where there are no labels, it is the plain one itself,
+    so that no bit of it is another.
+    """
+    plain = LOSSES[name]
+    if not smoothing:
+        return plain
+    match name:
+        case "binary_cross_entropy":
+            examples, pad = _smoothed_binary_cross_entropies, _pad_smoothed_numbers
+        case "cross_entropy":
+            examples, pad = _smoothed_cross_entropies, _pad_smoothed_classes
+        case _:
+            return plain
+    return Loss(partial(examples, smoothing=smoothing), partial(pad, smoothing=smoothing), plain.gradient)
 
 
 class OutputMask:
@@ -115,6 +137,22 @@ def _cross_entropies(outputs: Tensor, targets: Tensor) -> Tensor:
     return halving_sum(centred.exp_(), -1).log_().sub_(chosen)
 
 
+def _smoothed_cross_entropies(outputs: Tensor, targets: Tensor, *, smoothing: float) -> Tensor:
+    """With c = z - z_max: log Σ e^c - (1 - ε) c_t - ε Σ c / C."""
+    centred = outputs - outputs.amax(-1, keepdim=True)
+    chosen = centred.gather(-1, targets.expand(centred.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+    certain, shared = chosen.mul_(1.0 - smoothing), halving_mean(centred, -1).mul_(smoothing)
+    return halving_sum(centred.exp_(), -1).log_().sub_(certain).sub_(shared)
+
+
+def _smoothed_binary_cross_entropies(outputs: Tensor, targets: Tensor, *, smoothing: float) -> Tensor:
+    return _binary_cross_entropies(outputs, _smoothed(targets, smoothing))
+
+
+def _smoothed(targets: Tensor, smoothing: float) -> Tensor:
+    return (targets * (1.0 - smoothing)).add_(smoothing / 2.0)
+
+
 def _cross_entropy_gradient(z: Tensor, t: Tensor, mask: OutputMask, out: Tensor) -> None:
     """softmax(z) - t, t being 1 at the class and 0 elsewhere; e^-∞ = 0 keeps padding out."""
     torch.add(z, mask.penalty, out=out)
@@ -128,6 +166,16 @@ def _pad_numbers(targets: Tensor, units: int, dtype: torch.dtype) -> Tensor:
 def _pad_classes(targets: Tensor, units: int, dtype: torch.dtype) -> Tensor:
     one_hot = torch.zeros(*targets.shape, padded(units), dtype=dtype, device=targets.device)
     return one_hot.scatter_(-1, targets.unsqueeze(-1), 1.0)
+
+
+def _pad_smoothed_numbers(targets: Tensor, units: int, dtype: torch.dtype, *, smoothing: float) -> Tensor:
+    return _pad_numbers(_smoothed(targets.to(dtype), smoothing), units, dtype)
+
+
+def _pad_smoothed_classes(targets: Tensor, units: int, dtype: torch.dtype, *, smoothing: float) -> Tensor:
+    shares = torch.zeros(*targets.shape, padded(units), dtype=dtype, device=targets.device)
+    shares[..., :units] = smoothing / units
+    return shares.scatter_(-1, targets.unsqueeze(-1), 1.0 - smoothing + smoothing / units)
 
 
 LOSSES = {
