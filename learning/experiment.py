@@ -41,7 +41,7 @@ def prepare(spec: Mapping[str, Any], table: Table) -> Experiment:
     names, task = spec["target"], spec["task"]
     usable = rows_with_target(table, names)
     dropped = _rows_of(table, names) - len(usable)
-    classes = None if task == "regression" else as_classes(take(column_of(table, names), usable)).codes
+    classes = None if task in ("regression", "multilabel") else as_classes(take(column_of(table, names), usable)).codes
     chosen = split(
         len(usable),
         classes,

@@ -4,6 +4,8 @@ Every sum over rows is of whole numbers or a `halving_sum`, so a member's metric
 stand beside it and however many threads there are.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,25 +19,36 @@ SMALLEST = torch.finfo(torch.float64).eps  # log_loss holds probabilities this f
 def per_epoch(target: Target, outputs: Tensor, encoded: Tensor) -> dict[str, Tensor]:
     """What is told of each epoch, each [K] float32, of outputs [K, N, width] and N encoded targets.
 
-    Classes: accuracy. Regression: rmse, mae and r2, of several targets their plain mean.
+    Classes: accuracy, of a multilabel target the share of rows in which every label is right. Regression: rmse, mae and
+    r2, of several targets their plain mean.
     """
     if target.task == "regression":
         return {name: value.float() for name, value in _regression(target, outputs, encoded).items()}
     hits = target.choices(outputs) == _codes(target, encoded)
+    if target.task == "multilabel":
+        hits = hits.all(-1)
     return {"accuracy": (hits.sum(-1).double() / hits.shape[-1]).float()}
 
 
 def measure(
-    target: Target, loss: str, outputs: Tensor, encoded: Tensor, weights: Tensor | None = None
+    target: Target,
+    loss: str,
+    outputs: Tensor,
+    encoded: Tensor,
+    weights: Tensor | None = None,
+    *,
+    smoothing: float = 0.0,
 ) -> dict[str, float]:
     """The loss and every metric of one member's outputs [N, width]. A metric that is undefined here has no key.
 
-    `weights` [N] are those of the loss, and of nothing else.
+    `weights` [N] and `smoothing` are those of the loss, and of nothing else.
     """
-    found = {"loss": mean_loss(example_losses(loss, outputs, encoded), weights).item()}
+    found = {"loss": mean_loss(example_losses(loss, outputs, encoded, smoothing), weights).item()}
     if target.task == "regression":
         measured = _regression(target, outputs.unsqueeze(0), encoded)
         return found | {name: value.item() for name, value in measured.items()}
+    if target.task == "multilabel":
+        return found | _multilabel(target, outputs, encoded)
     codes, choices = _codes(target, encoded), target.choices(outputs)
     found["accuracy"] = int((codes == choices).sum()) / len(codes)
     probabilities = target.probabilities(outputs)
@@ -47,7 +60,25 @@ def measure(
 
 
 def _codes(target: Target, encoded: Tensor) -> Tensor:
+    """[N] int64, the true classes; of a multilabel target [N, T], 0 or 1."""
+    if target.task == "multilabel":
+        return encoded.long()
     return encoded[:, 0].long() if target.task == "binary" else encoded
+
+
+def _multilabel(target: Target, outputs: Tensor, encoded: Tensor) -> dict[str, float]:
+    """Accuracy of whole rows; auc, log_loss and f1 are the plain mean over the labels of what each has alone."""
+    truth, choices = encoded.long(), target.choices(outputs)
+    found = {"accuracy": int((choices == truth).all(1).sum()) / len(truth)}
+    there = truth.sum(0)
+    if bool(((there > 0) & (there < len(truth))).all()):
+        columns = zip(target.probabilities(outputs).unbind(1), truth.bool().unbind(1), strict=True)
+        found["auc"] = _mean([_area(scores, positive) for scores, positive in columns])
+    of_truth = target.probabilities(torch.where(truth > 0, outputs, -outputs))
+    found["log_loss"] = _mean([_mean_surprise(column) for column in of_truth.unbind(1)])
+    hits, either = (choices * truth).sum(0), choices.sum(0) + there
+    found["f1"] = halving_mean(2 * hits.double() / either.clamp(min=1), 0).item()
+    return found
 
 
 def _regression(target: Target, outputs: Tensor, encoded: Tensor) -> dict[str, Tensor]:
@@ -75,8 +106,15 @@ def _regression(target: Target, outputs: Tensor, encoded: Tensor) -> dict[str, T
 
 def _log_loss(probabilities: Tensor, codes: Tensor) -> float:
     """-Σ log p(true class) / n"""
-    true = probabilities.gather(1, codes.unsqueeze(1)).squeeze(1)
-    return -halving_mean(true.clamp(SMALLEST, 1 - SMALLEST).log(), 0).item()
+    return _mean_surprise(probabilities.gather(1, codes.unsqueeze(1)).squeeze(1))
+
+
+def _mean_surprise(probabilities: Tensor) -> float:
+    return -halving_mean(probabilities.clamp(SMALLEST, 1 - SMALLEST).log(), 0).item()
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _auc(probabilities: Tensor, codes: Tensor) -> float | None:
@@ -89,7 +127,7 @@ def _auc(probabilities: Tensor, codes: Tensor) -> float | None:
         return None
     first = 1 if classes == 2 else 0
     areas = [_area(probabilities[:, index], codes == index) for index in range(first, classes)]
-    return sum(areas) / len(areas)
+    return _mean(areas)
 
 
 def _area(scores: Tensor, positive: Tensor) -> float:

@@ -30,18 +30,18 @@ class Prediction:
     def labels(self) -> list[Value]:
         """The likeliest class of each row, in the JSON type of its column."""
         classes = self.target.classes
-        assert classes is not None, "a regression has no classes"
+        assert classes is not None, "only a target of classes has labels"
         return [classes[index] for index in self.target.choices(self.outputs).tolist()]
 
     def probabilities(self) -> Tensor:
-        """[N, C] float64, in the order of the target's classes; a binary target has two columns."""
+        """[N, C] float64, in the order of the target's outcomes; a binary target has two columns."""
         return self.target.probabilities(self.outputs)
 
     def predictions(self) -> list[Any]:
-        """As the API answers: a number, an array of numbers where the target is a list, or a label."""
+        """As the API answers: a number (an array where the target is a list), a label, or an array of booleans."""
         if self.target.classes is not None:
             return self.labels()
-        values = self.values()
+        values = self.target.choices(self.outputs).bool() if self.target.task == "multilabel" else self.values()
         found: list[Any] = (values if self.target.listed else values[:, 0]).tolist()
         return found
 

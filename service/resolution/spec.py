@@ -67,7 +67,7 @@ def resolve(
         "network": filled["network"],
         "initialization": AUTO_INITIALIZATION if filled["initialization"] == "auto" else filled["initialization"],
         "scaling": filled["scaling"],
-        "label_smoothing": filled["label_smoothing"],
+        "label_smoothing": _smoothing(asked, filled, decision.task),
         "loss": loss,
         "optimizer": filled["optimizer"],
         "schedule": filled["schedule"],
@@ -146,6 +146,9 @@ def _check_classes(weights: Any, task: str, facts: TargetFacts) -> None:
         return
     if task == "regression":
         raise Invalid({"class_weights": "null: a regression has no classes; sample_weight may weigh its rows"})
+    if task == "multilabel":
+        allowed = "null: a row has no one class here, but several that are true; sample_weight may weigh its rows"
+        raise Invalid({"class_weights": allowed})
     if weights == "balanced":
         return
     told = ", ".join(sorted(facts.labels)[:_MOST_NAMES_TOLD])
@@ -153,6 +156,15 @@ def _check_classes(weights: Any, task: str, facts: TargetFacts) -> None:
         raise Invalid({f"class_weights.{name}": f"a class of the target: {told}" for name in unknown})
     if facts.labels <= {name for name, weight in weights.items() if not weight}:
         raise Invalid({"class_weights": "a weight above 0 for at least one class"})
+
+
+def _smoothing(asked: Mapping[str, Any], filled: Mapping[str, Any], task: str) -> float:
+    """Raises Invalid where it is asked for and there are no labels; a recipe's is for the runs that have some."""
+    if task != "regression":
+        return float(filled["label_smoothing"])
+    if asked.get("label_smoothing"):
+        raise Invalid({"label_smoothing": "0.0: a regression has no labels to smooth"})
+    return 0.0
 
 
 def _rows(filled: Mapping[str, Any], facts: TargetFacts) -> dict[str, int]:
@@ -171,7 +183,7 @@ def _rows(filled: Mapping[str, Any], facts: TargetFacts) -> dict[str, int]:
 
 
 def _outputs(task: str, names: Sequence[str], facts: TargetFacts) -> int:
-    return {"regression": len(names), "binary": 1, "multiclass": facts.classes or 0}[task]
+    return {"binary": 1, "multiclass": facts.classes or 0}.get(task, len(names))
 
 
 def _dropped(column: str, facts: TargetFacts) -> list[dict[str, str]]:

@@ -40,6 +40,9 @@ def decide(asked: str, target: str | Sequence[str], types: Mapping[str, str], fa
         raise Invalid({"task": f"{decision.task}, or auto: {_described(target, kinds, facts)}"})
     if decision.task in ("binary", "multiclass"):
         _check_classes(decision.task, facts)
+    if decision.task == "multilabel" and facts.constant:
+        allowed = "a column with at least 2 classes; of the rows that have every target, all have the same here"
+        raise Invalid({f"target.{names.index(name)}": allowed for name in facts.constant})
     return decision
 
 
@@ -57,7 +60,7 @@ def loss_of(asked: str, task: str, facts: TargetFacts) -> str:
 
 def _list(kinds: set[str]) -> Decision:
     if kinds == {"boolean"}:
-        raise Invalid({"target": "not supported yet; one column, or a list of numeric columns, is"})
+        return Decision("multilabel")
     if kinds != {"numeric"}:
         raise Invalid({"target": f"a list of targets must be all boolean or all numeric; these are {_and(kinds)}"})
     return Decision("regression")

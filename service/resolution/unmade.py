@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from learning import specs
 from service.problems import Errors
 
 SCALINGS = ("standard", "none")
@@ -33,8 +32,6 @@ def _refused(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for form in ("folds", "fold", "column"):
         if form in (spec.get("validation") or {}):
             yield f"validation.{form}", '{"fraction": 0.2} and null are'
-    if spec.get("task") == "multilabel":
-        yield "task", _are(tuple(specs.LOSSES_OF_TASK))
     if spec.get("scaling", "none") not in SCALINGS:
         yield "scaling", _are(SCALINGS)
     if spec.get("device", "auto") not in DEVICES:

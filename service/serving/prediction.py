@@ -48,15 +48,15 @@ def read(request: Request) -> Asked:
 
 
 def answer(model: Model, asked: Asked) -> dict[str, Any]:
-    classes = model.target.classes
-    if asked.probabilities and classes is None:
+    outcomes = model.target.outcomes
+    if asked.probabilities and outcomes is None:
         raise Invalid({"probabilities": "false: a regression has none"})
     prediction = model.predict(columns_of(asked.instances, model.inputs))
     found: dict[str, Any] = {"predictions": prediction.predictions()}
     if asked.probabilities:
         found["probabilities"] = prediction.probabilities().numpy()
-    if classes is not None:
-        found["classes"] = list(classes)
+    if outcomes is not None:
+        found["classes"] = list(outcomes)
     return found
 
 

@@ -95,6 +95,55 @@ def test_several_classes_are_measured_as_by_scikit_learn(spread):
     assert found["loss"] == pytest.approx(functional.cross_entropy(outputs.double(), encoded).item(), rel=1e-6)
 
 
+def multilabel(rows, labels, *, seed):
+    codes = (random(rows, labels, seed=seed) > 0.5).long()
+    columns = {f"y{i}": CategoricalColumn(codes[:, i], (False, True)) for i in range(labels)}
+    target = target_for(columns, list(columns), "multilabel")
+    return target, target.encode(columns), codes.numpy()
+
+
+@pytest.mark.parametrize("labels", [1, 3])
+@pytest.mark.parametrize("spread", [1.0, 20.0])
+def test_several_labels_are_measured_as_by_scikit_learn(spread, labels):
+    target, encoded, truth = multilabel(301, labels, seed=4)
+    outputs = (random(301, labels, seed=6) + (encoded - 0.5)) * spread
+    outputs = (outputs * 4).round() / 4 + 1e-3  # ties, for the area under the curve
+    probabilities, chosen = target.probabilities(outputs).numpy(), target.choices(outputs).numpy()
+    found = measure(target, "binary_cross_entropy", outputs, encoded)
+    assert found["accuracy"] == pytest.approx(reference.accuracy_score(truth, chosen), abs=1e-6)
+    assert found["auc"] == pytest.approx(reference.roc_auc_score(truth, probabilities, average="macro"), abs=1e-6)
+    pairs = np.stack([target.probabilities(-outputs).numpy(), probabilities], axis=2)  # 1 - p would round p away
+    each = [reference.log_loss(truth[:, i], pairs[:, i]) for i in range(labels)]
+    assert found["log_loss"] == pytest.approx(np.mean(each), rel=1e-6)
+    f1 = reference.f1_score(truth, chosen, average="macro" if labels > 1 else "binary")
+    assert found["f1"] == pytest.approx(f1, abs=1e-6)
+    expected = functional.binary_cross_entropy_with_logits(outputs.double(), encoded.double())
+    assert found["loss"] == pytest.approx(expected.item(), rel=1e-6)
+    told = per_epoch(target, outputs.unsqueeze(0), encoded)
+    assert {name: value.item() for name, value in told.items()} == {"accuracy": np.float32(found["accuracy"]).item()}
+
+
+def test_a_label_without_both_answers_has_no_area_and_one_without_a_positive_no_f1():
+    target, encoded, truth = multilabel(60, 2, seed=4)
+    outputs = random(60, 2, seed=1)
+    outputs[:, 1] = -1.0
+    encoded[:, 1] = 0.0
+    found = measure(target, "binary_cross_entropy", outputs, encoded)
+    assert "auc" not in found
+    first = reference.f1_score(truth[:, 0], (outputs[:, 0] > 0).numpy())
+    assert found["f1"] == pytest.approx(first / 2, abs=1e-6)
+
+
+def test_smoothing_is_of_the_loss_and_of_nothing_else():
+    target, encoded, _ = classification(300, 5, seed=5)
+    outputs = random(300, 5, seed=6)
+    plain, smoothed = (measure(target, "cross_entropy", outputs, encoded, smoothing=each) for each in (0.0, 0.2))
+    expected = functional.cross_entropy(outputs.double(), encoded, label_smoothing=0.2).item()
+    assert smoothed.pop("loss") == pytest.approx(expected, rel=1e-6)
+    assert plain.pop("loss") == pytest.approx(functional.cross_entropy(outputs.double(), encoded).item(), rel=1e-6)
+    assert smoothed == plain
+
+
 def test_hopeless_certainty_costs_what_scikit_learn_says():
     target, encoded, truth = classification(40, 2, seed=7)
     outputs = torch.full((40, 1), 500.0)
@@ -126,12 +175,15 @@ def test_f1_without_a_positive_is_zero():
 
 
 @settings(deadline=None)
-@given(rows=st.integers(1, 400), members=st.integers(1, 9), seed=st.integers(0, 2**31), kind=st.integers(1, 4))
+@given(rows=st.integers(1, 400), members=st.integers(1, 9), seed=st.integers(0, 2**31), kind=st.integers(0, 4))
 def test_a_members_metrics_do_not_depend_on_its_company(rows, members, seed, kind):
     count = max(kind, 2)
     if kind == 1:
         target, encoded, _ = regression(rows + 1, 2, seed=seed)
         outputs = random(members, rows + 1, 2, seed=seed)
+    elif kind == 0:
+        target, encoded, _ = multilabel(rows + 40, 2, seed=seed)
+        outputs = random(members, rows + 40, 2, seed=seed)
     else:
         target, encoded, _ = classification(rows + count, count, seed=seed)
         outputs = random(members, rows + count, target.width, seed=seed)

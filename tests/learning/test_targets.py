@@ -76,11 +76,13 @@ def test_classes_are_the_columns_own_even_if_no_train_row_has_one():
         ("binary", categorical([0, 0, -1], ["a", "b"])),
         ("multiclass", numeric(4.0, 4.0, NAN)),
         ("regression", categorical([0, 0, 1], ["a", "b"])),
+        ("multilabel", categorical([0, 1, 1], ["a", "b"])),
+        ("multilabel", numeric(0.0, 1.0, 1.0)),
     ],
 )
 def test_a_column_that_does_not_suit_the_task_is_refused_by_name(task, column):
     with pytest.raises(UnusableColumn) as refusal:
-        fit({"y": column}, "y", task)
+        fit({"y": column}, ["y"] if task == "multilabel" else "y", task)
     assert refusal.value.column == "y"
 
 
@@ -99,6 +101,38 @@ def test_probabilities_are_the_sigmoid_and_the_softmax():
     logits = torch.tensor([[0.0, 1.0, 2.0], [900.0, -900.0, 899.0]])
     several = fit({"y": numeric(0.0, 1.0, 2.0)}, "y", "multiclass").probabilities(logits)
     assert torch.allclose(several, torch.from_numpy(softmax(logits.double().numpy(), axis=1)), rtol=1e-14, atol=0)
+
+
+LABELS = {"wet": categorical([1, 0, 1], [False, True]), "cold": categorical([1, 0, 0], [True, False])}
+
+
+def test_each_label_of_several_is_a_column_of_its_own():
+    target = fit(LABELS, ["wet", "cold"], "multilabel")
+    assert (target.width, target.classes, target.outcomes) == (2, None, ("wet", "cold"))
+    assert target.encode(LABELS).tolist() == [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+    assert target.encode(LABELS, torch.tensor([2, 0])).tolist() == [[1.0, 1.0], [1.0, 0.0]]
+
+
+def test_a_label_is_chosen_where_it_is_likelier_true_than_not():
+    target = fit(LABELS, ["wet", "cold"], "multilabel")
+    logits = torch.tensor([[0.0, 1e-3], [-3.0, 900.0]])
+    assert target.choices(logits).tolist() == [[0, 1], [0, 1]]
+    expected = torch.from_numpy(expit(logits.double().numpy()))
+    assert torch.allclose(target.probabilities(logits), expected, rtol=1e-14, atol=0)
+
+
+def test_a_label_that_no_complete_row_tells_apart_is_refused_by_name():
+    table = {"wet": categorical([1, 0, 0, 0], [False, True]), "cold": categorical([-1, 1, 0, 1], [False, True])}
+    with pytest.raises(UnusableColumn) as refusal:
+        fit(table, ["cold", "wet"], "multilabel")
+    assert refusal.value.column == "wet"
+
+
+def test_a_row_that_lacks_a_label_cannot_be_encoded():
+    target = fit(LABELS, ["wet", "cold"], "multilabel")
+    with pytest.raises(UnusableColumn) as refusal:
+        target.encode(LABELS | {"cold": categorical([0, -1, 1], [False, True])})
+    assert refusal.value.column == "cold"
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
@@ -124,6 +158,7 @@ def test_an_encoded_class_is_the_place_of_its_label(labels):
         (["y"], "regression", numeric(0.1, 0.7, 3.0)),
         ("y", "binary", categorical([0, 1, 1], [False, True])),
         ("y", "multiclass", numeric(1.0, 2.0, 3.5)),
+        (["y"], "multilabel", categorical([0, 1, 1], [False, True])),
     ],
 )
 def test_json_gives_back_the_same_target(names, task, column):

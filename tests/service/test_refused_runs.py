@@ -157,7 +157,7 @@ RUNS: list[tuple[dict[str, Any], str, str]] = [
     ({"sweep": {"batch_size": [8, 16]}}, "sweep.batch_size", "not supported yet"),
     ({"device": "cuda"}, "device", "not supported yet"),
     ({"precision": "bfloat16"}, "precision", "not supported yet"),
-    ({"task": "multilabel"}, "task", "not supported yet"),
+    ({"task": "multilabel"}, "task", "multiclass, or auto"),
 ]
 
 
@@ -193,9 +193,26 @@ def test_what_does_not_fit_the_columns_is_refused(house: House, change: dict[str
     house.refuses((422, path, words), "POST", "/v1/runs", json=body)
 
 
-def test_several_boolean_targets_are_not_made_yet(house: House) -> None:
-    body = {"dataset": house.ids["boolean"], "target": ["b", "c"]}
-    house.refuses((422, "target", "not supported yet"), "POST", "/v1/runs", json=body)
+@pytest.mark.parametrize(
+    ("change", "path", "words"),
+    [
+        ({"target": ["c", "b"], "class_weights": "balanced"}, "class_weights", "sample_weight may weigh"),
+        ({"target": ["b"], "class_weights": {"true": 2}}, "class_weights", "null"),
+        ({"target": ["b", "c"], "task": "binary"}, "task", "multilabel, or auto: the targets are boolean"),
+        ({"target": "b", "task": "multilabel"}, "task", "binary, or auto"),
+        ({"target": ["b", "c"], "loss": "squared_error"}, "loss", "binary_cross_entropy"),
+    ],
+)
+def test_what_does_not_fit_several_boolean_targets_is_refused(
+    house: House, change: dict[str, Any], path: str, words: str
+) -> None:
+    house.refuses((422, path, words), "POST", "/v1/runs", json={"dataset": house.ids["boolean"], **change})
+
+
+def test_a_boolean_target_that_tells_nothing_apart_is_refused_at_its_place(house: House) -> None:
+    dataset = house.caller.dataset("a,b,c\n" + "1,true,false\n2,false,false\n3,,true\n4,true,false\n" * 5)
+    body = {"dataset": dataset, "target": ["b", "c"]}
+    house.refuses((422, "target.1", "at least 2 classes"), "POST", "/v1/runs", json=body)
 
 
 def test_every_mistake_is_told_at_once(house: House) -> None:
