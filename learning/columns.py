@@ -1,6 +1,6 @@
 """Raw columns, as they come from a dataset or a prediction request: what preprocessing starts from.
 
-Text and datetime columns have no form here: who asks for one as a feature or target is told so by name.
+A column of text has no form here: who asks for one as a feature or target is told so by name.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,23 @@ from torch import Tensor
 from learning.errors import UnusableColumn
 from learning.vocabulary import Value, ordered
 
-ColumnType = Literal["numeric", "boolean", "categorical"]
+ColumnType = Literal["numeric", "boolean", "categorical", "datetime"]
 
 
 @dataclass(frozen=True, eq=False)
 class NumericColumn:
     """`values` [N] float64; NaN is missing."""
+
+    values: Tensor
+
+    @property
+    def rows(self) -> int:
+        return self.values.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class DatetimeColumn:
+    """`values` [N] float64, microseconds since 1970 in UTC (exact to the year 2255); NaN is missing."""
 
     values: Tensor
 
@@ -39,7 +50,7 @@ class CategoricalColumn:
         return self.codes.shape[0]
 
 
-Column = NumericColumn | CategoricalColumn
+Column = NumericColumn | DatetimeColumn | CategoricalColumn
 Table = Mapping[str, Column]
 
 
@@ -48,32 +59,36 @@ def column_of(table: Table, name: str) -> Column:
     try:
         return table[name]
     except KeyError:
-        raise UnusableColumn(name, "is not in the table, or neither numeric, boolean nor categorical") from None
+        raise UnusableColumn(name, "is not in the table, or is text") from None
 
 
 def type_of(column: Column) -> ColumnType:
     if isinstance(column, NumericColumn):
         return "numeric"
+    if isinstance(column, DatetimeColumn):
+        return "datetime"
     boolean = bool(column.values) and all(isinstance(value, bool) for value in column.values)
     return "boolean" if boolean else "categorical"
 
 
 def present(column: Column) -> Tensor:
     """[N] bool: where the column has a value. An infinite number is as good as none."""
-    return column.values.isfinite() if isinstance(column, NumericColumn) else column.codes >= 0
+    return column.codes >= 0 if isinstance(column, CategoricalColumn) else column.values.isfinite()
 
 
 def take(column: Column, rows: Tensor | slice) -> Column:
-    if isinstance(column, NumericColumn):
-        return NumericColumn(column.values[rows])
-    return CategoricalColumn(column.codes[rows], column.values)
+    if isinstance(column, CategoricalColumn):
+        return CategoricalColumn(column.codes[rows], column.values)
+    return type(column)(column.values[rows])
 
 
 def as_classes(column: Column) -> CategoricalColumn:
     """The column's distinct values as classes, in order: by number, by code point, false before true.
 
-    Numbers become ints when all of them are whole.
+    Numbers become ints when all of them are whole. Raises TypeError for times.
     """
+    if isinstance(column, DatetimeColumn):
+        raise TypeError("a column of times has no classes")
     if isinstance(column, NumericColumn):
         there = present(column)
         numbers, inverse = torch.unique(column.values[there], return_inverse=True)
@@ -88,11 +103,11 @@ def as_classes(column: Column) -> CategoricalColumn:
 
 
 def as_numbers(column: Column) -> NumericColumn:
-    """A column of booleans as 0 and 1, one of numbers as they are. Raises TypeError for text."""
+    """A column of booleans as 0 and 1, one of numbers as they are. Raises TypeError for text and times."""
     if isinstance(column, NumericColumn):
         return column
-    if any(isinstance(value, str) for value in column.values):
-        raise TypeError("a column of text has no numbers")
+    if isinstance(column, DatetimeColumn) or any(isinstance(value, str) for value in column.values):
+        raise TypeError("a column of text or times has no numbers")
     numbers = torch.tensor([*map(float, column.values), float("nan")], dtype=torch.float64)
     return NumericColumn(numbers[column.codes.long()])  # the code of a missing value, -1, takes the last: NaN
 

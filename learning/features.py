@@ -1,84 +1,29 @@
 """What one raw column becomes at the network's inputs.
 
-numeric, boolean   [(x - shift) / scale]   and [1 where missing], if a train row was missing
-categorical        one input for each index of its vocabulary, 1 at the row's own
-ignored            nothing: the column is the same on every train row
+numeric, boolean   [(x - shift) / scale]   and [1 where missing], if a train row was missing (numeric.py)
+datetime           the same of the years, and the courses of year, week and day (datetimes.py)
+categorical        one input for each index of its vocabulary, 1 at the row's own; or the index, for a learned
+                   embedding (categorical.py)
+ignored            nothing: the column is the same on every train row, or another on each
 
-Fitted on the train rows, kept with the weights as JSON.
+Fitted on the train rows, kept with the weights as JSON. Where there are folds, all of them together say which inputs
+there are, so that the folds are networks of one shape; and each fold's own train rows say the numbers.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
-from learning.columns import (
-    CategoricalColumn,
-    Column,
-    ColumnType,
-    as_classes,
-    as_numbers,
-    count_codes,
-    present,
-    recode,
-    take,
-    type_of,
-)
-from learning.errors import UnusableColumn
-from learning.scaling import moments
-from learning.vocabulary import LIMIT, Vocabulary
+from learning.categorical import CategoricalFeature, fit_categorical
+from learning.columns import CategoricalColumn, Column, ColumnType, DatetimeColumn, present, take, type_of
+from learning.datetimes import DatetimeFeature, fit_datetime
+from learning.notices import Notices, notice
+from learning.numeric import Number, NumericFeature, fit_numeric
+from learning.scaling import Scaling
 
-Scaling = Literal["standard", "none"]
-
-
-@dataclass(frozen=True)
-class NumericFeature:
-    name: str
-    type: Literal["numeric", "boolean"]
-    fill: float  # the train rows' mean, which stands for a missing value
-    shift: float
-    scale: float
-    valued: bool  # false: every value present is the same, and only whether it is missing tells anything
-    flagged: bool
-
-    @property
-    def width(self) -> int:
-        return self.valued + self.flagged
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "type": self.type,
-            "fill": self.fill,
-            "shift": self.shift,
-            "scale": self.scale,
-            "valued": self.valued,
-            "flagged": self.flagged,
-        }
-
-
-@dataclass(frozen=True)
-class CategoricalFeature:
-    name: str
-    vocabulary: Vocabulary
-
-    @property
-    def type(self) -> ColumnType:
-        return "categorical"
-
-    @property
-    def width(self) -> int:
-        return self.vocabulary.width
-
-    def indices(self, column: Column) -> Tensor:
-        """[N] int64: each row's index in the vocabulary."""
-        known = column if isinstance(column, CategoricalColumn) else as_classes(column)
-        return recode(known, self.vocabulary.indices(known.values), missing=self.vocabulary.missing_index)
-
-    def to_json(self) -> dict[str, Any]:
-        categories, missing = list(self.vocabulary.categories), self.vocabulary.missing
-        return {"name": self.name, "type": self.type, "categories": categories, "missing": missing}
+__all__ = ["CategoricalFeature", "DatetimeFeature", "Feature", "IgnoredFeature", "NumericFeature"]
 
 
 @dataclass(frozen=True)
@@ -94,65 +39,40 @@ class IgnoredFeature:
         return {"name": self.name, "type": self.type, "ignored": True}
 
 
-Feature = NumericFeature | CategoricalFeature | IgnoredFeature
-Warnings = list[dict[str, str]]
+Feature = NumericFeature | DatetimeFeature | CategoricalFeature | IgnoredFeature
 
 
-def fit_feature(name: str, column: Column, rows: Tensor, scaling: Scaling) -> tuple[Feature, Warnings]:
+def fit_feature(
+    name: str, column: Column, rows: Tensor, scaling: Scaling, among: Tensor | None = None
+) -> tuple[Feature, Notices]:
+    """`rows` are trained on; `among` are those of all folds, where there are folds."""
     kind = type_of(column)
     train = take(column, rows)
-    missing = train.rows - int(present(train).sum())
-    if missing == train.rows:
-        return IgnoredFeature(name, kind), [_warning(name, "missing_column", "has no value in any train row; ignored")]
-    if kind == "categorical":
-        return _fit_categorical(name, train, missing)
-    return _fit_numeric(name, kind, train, missing, scaling)
+    shaping = train if among is None else take(column, among)
+    if not bool(present(shaping).any()):
+        return IgnoredFeature(name, kind), [notice(name, "missing_column", "has no value in any train row; ignored")]
+    found, notices = _fit(name, shaping, train, scaling)
+    return found or IgnoredFeature(name, kind), notices
 
 
-def _fit_numeric(
-    name: str, kind: Literal["numeric", "boolean"], train: Column, missing: int, scaling: Scaling
-) -> tuple[Feature, Warnings]:
-    numbers = as_numbers(train)
-    warnings = []
-    if infinite := int(numbers.values.isinf().sum()):
-        warnings.append(_warning(name, "infinite_values", f"is infinite in {infinite} train rows, taken as missing"))
-    mean, deviation = moments(numbers.values[present(numbers)])
-    if not deviation and not missing:
-        return IgnoredFeature(name, kind), [_constant(name)]
-    shift, scale = (mean, deviation or 1.0) if scaling == "standard" else (0.0, 1.0)
-    return NumericFeature(name, kind, mean, shift, scale, valued=deviation > 0, flagged=missing > 0), warnings
-
-
-def _fit_categorical(name: str, train: Column, missing: int) -> tuple[Feature, Warnings]:
-    assert isinstance(train, CategoricalColumn)
-    vocabulary = Vocabulary.fit(train.values, count_codes(train), missing)
-    if len(vocabulary.categories) == 1 and not missing:
-        return IgnoredFeature(name, "categorical"), [_constant(name)]
-    if not vocabulary.rare:
-        return CategoricalFeature(name, vocabulary), []
-    message = f"has over {LIMIT} categories; the {vocabulary.rare} rarest of them are told apart no more"
-    return CategoricalFeature(name, vocabulary), [_warning(name, "rare_categories", message)]
+def _fit(name: str, among: Column, rows: Column, scaling: Scaling) -> tuple[Feature | None, Notices]:
+    if isinstance(among, DatetimeColumn):
+        assert isinstance(rows, DatetimeColumn)
+        return fit_datetime(name, among, rows, scaling)
+    kind = type_of(among)
+    if kind in ("numeric", "boolean"):
+        return fit_numeric(name, kind, among, rows, scaling)
+    assert isinstance(among, CategoricalColumn)
+    assert isinstance(rows, CategoricalColumn)
+    return fit_categorical(name, among, rows)
 
 
 def feature_from_json(found: Mapping[str, Any]) -> Feature:
     if found.get("ignored"):
         return IgnoredFeature(found["name"], found["type"])
     if found["type"] == "categorical":
-        return CategoricalFeature(found["name"], Vocabulary(tuple(found["categories"]), found["missing"]))
-    return NumericFeature(**found)
-
-
-def numbers_for(feature: NumericFeature, column: Column) -> Tensor:
-    """[N] float64. Raises UnusableColumn where a number was trained on and the column holds text."""
-    try:
-        return as_numbers(column).values
-    except TypeError:
-        raise UnusableColumn(feature.name, f"holds text, and was {feature.type} at training") from None
-
-
-def _constant(name: str) -> dict[str, str]:
-    return _warning(name, "constant_column", "is the same in every train row; ignored")
-
-
-def _warning(column: str, code: str, message: str) -> dict[str, str]:
-    return {"column": column, "code": code, "message": f"Column {column!r} {message}."}
+        return CategoricalFeature.from_json(found)
+    if found["type"] == "datetime":
+        return DatetimeFeature.from_json(found)
+    number = {name: value for name, value in found.items() if name not in ("name", "type")}
+    return NumericFeature(found["name"], found["type"], Number(**number))

@@ -1,51 +1,17 @@
-import json
 import math
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from learning.columns import CategoricalColumn, NumericColumn, take
 from learning.errors import NoUsableFeature, UnusableColumn
+from learning.numeric import Number
 from learning.preprocessing import BLOCK, FARTHEST, Preprocessing
-from learning.vocabulary import LIMIT
-
-NAN = float("nan")
-
-
-def numeric(*values):
-    return NumericColumn(torch.tensor(values, dtype=torch.float64))
-
-
-def categorical(codes, values):
-    return CategoricalColumn(torch.tensor(codes, dtype=torch.int64), tuple(values))
-
-
-def fit(table, rows=None, scaling="standard"):
-    count = next(iter(table.values())).rows
-    return Preprocessing.fit(table, list(table), torch.arange(count) if rows is None else torch.tensor(rows), scaling)
-
-
-numbers = st.floats(-1e30, 1e30) | st.just(NAN)
-
-
-@st.composite
-def tables(draw):
-    """A table of 2 to 40 rows with any mixture of columns; the first can always be learned from."""
-    rows = draw(st.integers(2, 40))
-    table = {"varied": numeric(*range(rows))}
-    for index, kind in enumerate(draw(st.lists(st.sampled_from(["numeric", "boolean", "text", "number"]), max_size=6))):
-        if kind == "numeric":
-            column = numeric(*draw(st.lists(numbers, min_size=rows, max_size=rows)))
-        else:
-            values = {"boolean": [False, True], "text": ["b", "a", "é"], "number": [3, 1, 2]}[kind]
-            codes = draw(st.lists(st.integers(-1, len(values) - 1), min_size=rows, max_size=rows))
-            column = categorical(codes, values)
-        table[f"{kind} {index}"] = column
-    return table
+from tests.learning.columns import NAN, categorical, fit, numeric
 
 
 def test_numbers_are_standardised_as_scikit_learn_does():
@@ -53,8 +19,8 @@ def test_numbers_are_standardised_as_scikit_learn_does():
     table = {name: NumericColumn(torch.from_numpy(values[:, i].copy())) for i, name in enumerate("abc")}
     preprocessing = fit(table, rows=range(400))
     scaler = StandardScaler().fit(values[:400])
-    assert np.allclose([f.shift for f in preprocessing.fitted], scaler.mean_, rtol=1e-13)
-    assert np.allclose([f.scale for f in preprocessing.fitted], scaler.scale_, rtol=1e-13)
+    assert np.allclose([f.number.shift for f in preprocessing.fitted], scaler.mean_, rtol=1e-13)
+    assert np.allclose([f.number.scale for f in preprocessing.fitted], scaler.scale_, rtol=1e-13)
     assert np.allclose(preprocessing.encode(table).numpy(), scaler.transform(values), atol=1e-6)
 
 
@@ -62,7 +28,7 @@ def test_only_the_train_rows_are_looked_at():
     table = {"x": numeric(1.0, 3.0, 100.0, NAN), "c": categorical([0, 1, 2, -1], ["a", "b", "late"])}
     preprocessing = fit(table, rows=[0, 1])
     number, category = preprocessing.fitted
-    assert (number.shift, number.scale, number.flagged) == (2.0, 1.0, False)
+    assert number.number == Number(2.0, 2.0, 1.0, flagged=False)
     assert category.vocabulary.categories == ("a", "b")
     assert not category.vocabulary.missing
 
@@ -106,18 +72,6 @@ def test_categories_are_one_hot_by_code_point_with_places_for_unknown_and_missin
 def test_a_category_missing_only_at_prediction_is_unknown():
     preprocessing = fit({"c": categorical([0, 1], ["a", "b"])})
     assert preprocessing.encode({"c": categorical([-1], [])}).tolist() == [[0, 0, 1]]
-
-
-def test_rare_categories_share_the_unknown_and_a_warning_says_so():
-    values = [f"{index:03}" for index in range(LIMIT + 1)]
-    codes = [*range(LIMIT + 1), *range(LIMIT - 1)]
-    table = {"zip": categorical(codes, values)}
-    preprocessing = fit(table)
-    assert [(w["column"], w["code"]) for w in preprocessing.warnings] == [("zip", "rare_categories")]
-    encoded = preprocessing.encode(table)
-    assert preprocessing.width == LIMIT
-    assert encoded[LIMIT - 1 : LIMIT + 1, -1].tolist() == [1.0, 1.0]
-    assert encoded.sum(dim=1).tolist() == [1.0] * len(codes)
 
 
 @pytest.mark.parametrize(
@@ -181,27 +135,6 @@ def test_standardised_train_rows_have_mean_zero_and_deviation_one(values):
         encoded = preprocessing.encode(table)[:, 0].double()
         assert encoded.mean().item() == pytest.approx(0.0, abs=1e-5)
         assert encoded.std(correction=0).item() == pytest.approx(1.0, rel=1e-5)
-
-
-@settings(deadline=None)
-@given(tables(), st.data(), st.sampled_from(["standard", "none"]))
-def test_a_row_alone_has_the_bytes_it_has_among_many(table, data, scaling):
-    preprocessing = fit(table, scaling=scaling)
-    encoded = preprocessing.encode(table)
-    row = data.draw(st.integers(0, len(encoded) - 1))
-    alone = preprocessing.encode({name: take(column, slice(row, row + 1)) for name, column in table.items()})
-    assert alone.numpy().tobytes() == encoded[row : row + 1].numpy().tobytes()
-    assert encoded.shape[1] == preprocessing.width
-    assert bool(encoded.isfinite().all())
-
-
-@settings(deadline=None)
-@given(tables(), st.sampled_from(["standard", "none"]))
-def test_json_gives_back_the_same_preprocessing(table, scaling):
-    preprocessing = fit(table, scaling=scaling)
-    again = Preprocessing.from_json(json.loads(json.dumps(preprocessing.to_json())))
-    assert again == preprocessing
-    assert again.encode(table).equal(preprocessing.encode(table))
 
 
 def test_a_table_over_several_blocks_is_encoded_like_its_rows():

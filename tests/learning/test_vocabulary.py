@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learning.vocabulary import LIMIT, Vocabulary
+from learning.vocabulary import LIMIT, MOST, Vocabulary
 
 
 def test_categories_are_those_of_the_train_rows_by_code_point():
@@ -21,17 +21,33 @@ def test_at_the_limit_every_category_is_kept():
     values = [f"{index:03}" for index in range(LIMIT)]
     vocabulary = Vocabulary.fit(values, [1] * LIMIT, missing=0)
     assert vocabulary.categories == tuple(values)
-    assert vocabulary.rare == 0
+    assert vocabulary.shared == 0
 
 
-def test_above_the_limit_the_most_frequent_are_kept_and_ties_go_to_the_lower_code_point():
+def test_above_the_limit_the_categories_of_a_single_row_share_the_unknowns_index():
     values = [f"{index:03}" for index in range(LIMIT + 2)]
-    counts = [1] * LIMIT + [5, 1]
+    counts = [2] * LIMIT + [1, 1]
+    vocabulary = Vocabulary.fit(values[::-1], counts[::-1], missing=1)
+    assert vocabulary.categories == tuple(values[:LIMIT])
+    assert vocabulary.shared == 2
+    assert vocabulary.indices([values[0], values[LIMIT], values[LIMIT + 1], "never"]) == [0, LIMIT, LIMIT, LIMIT]
+    assert vocabulary.missing_index == LIMIT + 1
+
+
+def test_beyond_the_most_the_commonest_are_kept_and_ties_go_to_the_lower_code_point():
+    values = [f"{index:05}" for index in range(MOST + 2)]
+    counts = [2] * MOST + [5, 2]
     vocabulary = Vocabulary.fit(values[::-1], counts[::-1], missing=0)
-    assert vocabulary.categories == (*values[: LIMIT - 2], values[LIMIT])
-    assert vocabulary.rare == 3
-    assert vocabulary.indices([values[LIMIT - 2]]) == [LIMIT - 1]
-    assert vocabulary.width == LIMIT
+    assert vocabulary.categories == (*values[: MOST - 1], values[MOST])
+    assert vocabulary.shared == 2
+    assert vocabulary.indices([values[MOST - 1], values[MOST + 1]]) == [MOST, MOST]
+
+
+def test_a_category_that_only_other_folds_have_keeps_its_place_and_is_unknown():
+    vocabulary = Vocabulary.fit(["a", "b", "c", "d"], [2, 1, 3, 0], missing=0, train=[2, 0, 1, 0])
+    assert vocabulary.categories == ("a", "b", "c")
+    assert vocabulary.indices(["a", "b", "c", "d"]) == [0, 3, 2, 3]
+    assert vocabulary.width == 4
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(0, 9), max_size=90), st.integers(0, 2))
