@@ -22,13 +22,14 @@ _MISSING = ("dataset_missing", "the dataset was deleted before this could be mad
 
 @dataclass(frozen=True)
 class Claim:
-    """What an attempt needs to know."""
+    """What an attempt needs to know; `epochs` is how many the run was trained for, which may be fewer than it says."""
 
     place: Place
     tenant: str
     attempt: int
     spec: dict[str, Any]
     task: str
+    epochs: int
     dataset: Dataset
     weights_blob: str
 
@@ -93,6 +94,7 @@ def claim(tx: Connection, *, worker: str, slot_pid: int, owner: ProcessIdentity)
             attempt=row["attempt"],
             spec=run["spec"],
             task=run["task"],
+            epochs=run["progress"]["epoch"],
             dataset=dataset,
             weights_blob=row["weights_blob"],
         )

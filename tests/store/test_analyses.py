@@ -66,6 +66,7 @@ def test_it_waits_once_it_was_asked_for_and_is_kept_once_it_is_made(house, run):
     work = claim(house)
     assert (work.place, work.attempt) == (analyses.Place(run.id, "evaluation", "test"), 1)
     assert (work.tenant, work.spec, work.task) == (house.tenant, run.spec, run.task)
+    assert work.epochs == run.progress["epoch"] == 1
     assert (work.dataset.id, work.weights_blob) == (run.dataset, run.weights_blob)
     assert get(house, run).status == "running"
     assert claim(house) is None, "it was the only one"
