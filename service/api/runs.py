@@ -1,6 +1,7 @@
 """Runs over HTTP: asking for one, watching it, and the four verbs."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 from flask import Response
@@ -14,6 +15,7 @@ from service.openapi import IDEMPOTENT, IF_NONE_MATCH
 from service.parts import parts, tenant
 from service.problems import Clash, Invalid
 from service.resolution.spec import Resolved, resolve
+from service.resolution.sweeps import networks_named
 from service.schemas.run_spec import RunChange, RunIn
 from service.schemas.runs import DryRunOut, RunCreateQuery, RunOut, RunPage, RunPageQuery, RunQuery
 from service.schemas.shapes import Nothing
@@ -178,16 +180,13 @@ def _resolve(asked: dict[str, Any]) -> Resolved:
             dataset = datasets.get(tx, tenant(), asked["dataset"])
         except NotFound:
             raise _no_dataset(asked["dataset"]) from None
-        network = None
-        if isinstance(asked.get("network"), str):
-            try:
-                network = networks.get(tx, tenant(), asked["network"])
-            except NotFound:
-                allowed = 'the id of a network, or {"layers": […]}'
-                raise Invalid({"network": f"{allowed}; there is no network {asked['network']}"}) from None
+        stored = {}
+        for id in networks_named(asked):
+            with suppress(NotFound):  # the spec tells where it is named
+                stored[id] = networks.get(tx, tenant(), id).layers
     if dataset.status != "ready":
         raise Invalid({"dataset": f"a dataset that is ready; {dataset.id} is {dataset.status}"})
-    return resolve(asked, dataset, network.layers if network else None, parts().targets, parts().settings)
+    return resolve(asked, dataset, stored, parts().targets, parts().settings)
 
 
 def _no_dataset(id: str) -> Invalid:

@@ -1,27 +1,33 @@
 """What a run would need against what there is: a run that eats the machine is refused before it is queued."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from learning.categorical import UNITS
+from learning.datetimes import COURSES
 from learning.estimate import memory_bytes
-from learning.specs import overrides_of
-from learning.vocabulary import LIMIT
+from learning.specs import EmbeddingSpec, NetworkSpec, members_of
+from learning.vocabulary import LIMIT, MOST
 from service.problems import Invalid
 from store.datasets import Dataset
 from store.settings import Settings
 
+_OF_UNIT = {None: 0, "layer": 2, "batch": 4}  # numbers that a normalization keeps for each unit
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def check(spec: Mapping[str, Any], dataset: Dataset, rows: Mapping[str, int], outputs: int, settings: Settings) -> int:
     """The run's memory estimate in bytes. Raises Invalid where weights or memory would be too many."""
-    members = len(overrides_of(spec))
-    where = "members" if spec["members"] else "sweep" if members > 1 else "network"
-    inputs = input_width(dataset, spec["features"])
-    parameters = members * _parameters([inputs, *(layer["units"] for layer in spec["network"]["layers"]), outputs])
+    columns, embeddings = encoded_columns(dataset, spec["features"])
+    inputs = columns + sum(each.units - 1 for each in embeddings)
+    tables = sum(each.categories * each.units for each in embeddings)
+    networks = Counter(member.network for member in members_of(spec))
+    parameters = sum(count * (tables + _parameters(network, inputs, outputs)) for network, count in networks.items())
+    where = next((field for field in ("members", "sweep") if spec[field]), "network")
     if parameters > settings.max_parameters:
         raise Invalid({where: f"at most {settings.max_parameters} weights in all; this needs {parameters}"})
     needed = memory_bytes(spec, sum(rows.values()), inputs, outputs)
@@ -31,21 +37,37 @@ def check(spec: Mapping[str, Any], dataset: Dataset, rows: Mapping[str, int], ou
     return needed
 
 
-def input_width(dataset: Dataset, features: list[str]) -> int:
-    """At most how many inputs these columns become, before the train rows are known."""
+def encoded_columns(dataset: Dataset, features: list[str]) -> tuple[int, tuple[EmbeddingSpec, ...]]:
+    """At most how many columns these features become, and the embeddings they get, before the train rows are known.
+
+    The columns count as `Preprocessing.width` does: one for the index of each embedding, behind all the others.
+    """
     columns = {column["name"]: column for column in dataset.columns}
-    return sum(_width(columns[name]) for name in features)
+    found = [_encoded(columns[name]) for name in features]
+    embeddings = tuple(embedding for _, embedding in found if embedding)
+    return sum(width for width, _ in found) + len(embeddings), embeddings
 
 
-def _width(column: Mapping[str, Any]) -> int:
+def _encoded(column: Mapping[str, Any]) -> tuple[int, EmbeddingSpec | None]:
+    """The inputs of one column without the index of its embedding, and that."""
     missing = int(column["missing"] > 0)
-    if column["type"] == "categorical":
-        return min(int(column["distinct"]), LIMIT) + 1 + missing
-    return 1 + missing
+    if column["type"] == "datetime":
+        return 1 + len(COURSES) + missing, None
+    if column["type"] != "categorical":
+        return 1 + missing, None
+    distinct = int(column["distinct"])
+    one_hot = min(distinct, LIMIT) + 1 + missing
+    if distinct <= LIMIT:
+        return one_hot, None
+    # The train rows of a small table may have so few of them that they become one-hot after all.
+    return one_hot if distinct <= 2 * LIMIT else 0, EmbeddingSpec(min(distinct, MOST) + 1 + missing, UNITS)
 
 
-def _parameters(widths: list[int]) -> int:
-    return sum((inputs + 1) * units for inputs, units in pairwise(widths))
+def _parameters(network: NetworkSpec, inputs: int, outputs: int) -> int:
+    """Of one member: weights and biases, and where a layer is normalized its scale and shift, mean and variance."""
+    widths = [inputs, *(layer.units for layer in network.layers), outputs]
+    normalizing = sum(_OF_UNIT[layer.normalization] * layer.units for layer in network.layers)
+    return sum((below + 1) * units for below, units in pairwise(widths)) + normalizing
 
 
 def machine_memory() -> int:

@@ -1,24 +1,24 @@
 """What fits field by field and not together: each member's settings beside one another."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from learning.specs import SCHEDULES, overridden
+from learning.specs import SCHEDULES, overridden, settings_of
 from service.problems import Errors
 
 
-def mistakes(
-    filled: Mapping[str, Any], overrides: Sequence[Mapping[str, Any]], at: Callable[[int, str], str]
-) -> Errors:
-    """Of a filled spec with each member's overrides; `at` says where an override of a member was asked for."""
+def mistakes(filled: Mapping[str, Any], batch_size: Any) -> Errors:
+    """Of a filled spec, each where it was asked for; `batch_size` is what its recipe has."""
     errors: Errors = {}
-    for index, own in enumerate(overrides):
-        for path, allowed in _mistakes(filled, own):
-            errors.setdefault(at(index, path) if path in own else path, [allowed])
+    batched = filled["batch_size"] not in ("full", batch_size)
+    for index, own in enumerate(settings_of(filled)):
+        at = f"members.{index}" if filled["members"] else "sweep"
+        for path, allowed in _mistakes(filled, own, batched):
+            errors.setdefault(f"{at}.{path}" if path in own else path, [allowed])
     return errors
 
 
-def _mistakes(filled: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _mistakes(filled: Mapping[str, Any], own: Mapping[str, Any], batched: bool) -> Iterator[tuple[str, str]]:
     if filled["early_stopping"] is None:
         for path in own:
             if path.startswith("early_stopping."):
@@ -26,6 +26,7 @@ def _mistakes(filled: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tup
         own = {path: value for path, value in own.items() if not path.startswith("early_stopping.")}
     spec = overridden(filled, own)
     yield from _of_optimizer(spec["optimizer"])
+    yield from _of_batches(spec, own, batched)
     yield from _of_schedule(spec, own)
     if spec["validation"] in (None, {"fraction": 0}):
         if spec["schedule"]["name"] == "plateau":
@@ -45,12 +46,22 @@ def _of_optimizer(optimizer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "optimizer.nesterov", "false, or with a momentum above 0"
 
 
+def _of_batches(spec: Mapping[str, Any], own: Mapping[str, Any], batched: bool) -> Iterator[tuple[str, str]]:
+    """`batched`: the run itself asks for batches, which a member with gd of its own would not take."""
+    if spec["optimizer"]["name"] != "gd":
+        return
+    if spec["batch_size"] != "full":
+        yield "batch_size", '"full", or absent: gd takes all rows in one step; sgd takes a batch_size'
+    elif batched and "batch_size" not in own:
+        yield "optimizer.name", 'another than gd, or with a batch_size of "full": gd takes all rows in one step'
+
+
 def _of_schedule(spec: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     schedule = spec["schedule"]
     settings = ("warmup_epochs", *SCHEDULES[schedule["name"]])
     for path in own:
         outer, _, name = path.partition(".")
-        if outer == "schedule" and name not in settings:
+        if outer == "schedule" and name not in ("name", *settings):
             yield path, f"absent: {schedule['name']} has {' and '.join(settings)}"
     if schedule["name"] == "one_cycle" and schedule["warmup_epochs"]:
         yield "schedule.warmup_epochs", "0: one_cycle begins with a rise of its own"

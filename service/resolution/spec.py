@@ -6,20 +6,17 @@ the whole truth of a run: nothing is decided later from anything else.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from learning.apportionment import split_counts
-from learning.errors import UnusableSplit
-from learning.specs import overrides_of
+from learning.specs import drafts_of
 from service.problems import Errors, Invalid
-from service.resolution import capacity, columns, consistency, sweeps, tasks, unmade
+from service.resolution import capacity, columns, consistency, splits, sweeps, tasks, unmade
 from service.resolution.recipes import AUTO_INITIALIZATION, DEFAULT, RECIPES
 from service.resolution.targets import TargetColumns, TargetFacts
 from service.schemas.fields import as_text
 from store.datasets import Dataset
 from store.settings import Settings
-
-_MOST_NAMES_TOLD = 20
 
 
 @dataclass(frozen=True)
@@ -36,28 +33,31 @@ class Resolved:
 def resolve(
     asked: Mapping[str, Any],
     dataset: Dataset,
-    stored: Sequence[Mapping[str, Any]] | None,
+    stored: sweeps.Stored,
     targets: TargetColumns,
     settings: Settings,
 ) -> Resolved:
-    """A loaded `RunIn` against its dataset; `stored` are the layers of a network named by id. Raises Invalid."""
+    """A loaded `RunIn` against its dataset; `stored` are the layers of the networks it names. Raises Invalid."""
     errors = unmade.refusals(asked)
     filled = _filled(asked, stored, settings, errors)
     types = {column["name"]: column["type"] for column in dataset.columns}
     columns.check_weights(asked, dataset, errors)
     features, warnings = columns.features_of(asked, types, errors)
     columns.check_target(asked["target"], types, errors)
+    columns.check_split(asked, types, errors)
     if not errors and not any(columns.tells(column) for column in dataset.columns if column["name"] in features):
         errors["features"] = ["at least one column whose value is not the same in every row"]
     if errors:
         raise Invalid(errors)
 
     names = columns.names_of(asked["target"])
-    facts = targets.facts(dataset, names)
+    facts = targets.facts(dataset, names, columns.split_column(asked))
     decision = tasks.decide(asked.get("task", "auto"), asked["target"], types, facts)
-    loss = tasks.loss_of(asked.get("loss", "auto"), decision.task, facts)
-    _check_classes(asked.get("class_weights"), decision.task, facts)
-    rows = _rows(filled, facts)
+    sweeps.settle(filled, "loss", partial(tasks.loss_of, decision.task, facts), errors)
+    sweeps.settle(filled, "class_weights", partial(tasks.class_weights, decision.task, facts), errors)
+    if errors:
+        raise Invalid(errors)
+    rows = splits.rows_of(filled, facts)
     spec = {
         "dataset": dataset.id,
         "target": asked["target"],
@@ -68,7 +68,7 @@ def resolve(
         "initialization": AUTO_INITIALIZATION if filled["initialization"] == "auto" else filled["initialization"],
         "scaling": filled["scaling"],
         "label_smoothing": _smoothing(asked, filled, decision.task),
-        "loss": loss,
+        "loss": filled["loss"],
         "optimizer": filled["optimizer"],
         "schedule": filled["schedule"],
         "epochs": filled["epochs"],
@@ -76,11 +76,11 @@ def resolve(
         "validation": filled["validation"],
         "test": filled["test"],
         "early_stopping": filled["early_stopping"],
-        "class_weights": asked.get("class_weights"),
+        "class_weights": filled["class_weights"],
         "sample_weight": asked.get("sample_weight"),
         "sweep": filled["sweep"],
         "members": filled["members"],
-        "ensemble": False,
+        "ensemble": filled["ensemble"],
         "seed": asked.get("seed", 0),
         "split_seed": asked.get("split_seed", 0),
         "device": asked.get("device", "auto"),
@@ -96,17 +96,12 @@ def resolve(
         spec=spec,
         rows=rows,
         warnings=[*warnings, *decision.warnings, *_dropped(names[0], facts)],
-        members=[{"overrides": overrides, "fold": None} for overrides in overrides_of(spec)],
+        members=[{"overrides": overrides, "fold": fold} for overrides, fold in drafts_of(spec)],
         memory_bytes=memory,
     )
 
 
-def _filled(
-    asked: Mapping[str, Any],
-    stored: Sequence[Mapping[str, Any]] | None,
-    settings: Settings,
-    errors: Errors,
-) -> dict[str, Any]:
+def _filled(asked: Mapping[str, Any], stored: sweeps.Stored, settings: Settings, errors: Errors) -> dict[str, Any]:
     """What is asked over what its recipe supplies, with what each member has of its own."""
     name = asked.get("recipe", DEFAULT)
     if name not in RECIPES:
@@ -114,48 +109,18 @@ def _filled(
     recipe = RECIPES.get(name, RECIPES[DEFAULT])
     filled = {**recipe, **{key: asked[key] for key in recipe if key in asked}}
     filled["recipe"] = name
+    filled["loss"] = asked.get("loss", "auto")
+    filled["class_weights"] = asked.get("class_weights")
+    filled["ensemble"] = asked.get("ensemble", False)
     filled["test"] = asked.get("test", {"fraction": 0.0})
     if filled["validation"] == {}:
         filled["validation"] = {"fraction": 0.2}
-    if stored is not None:
-        filled["network"] = {"layers": [dict(layer) for layer in stored]}
-    if filled["optimizer"]["name"] == "gd":
-        if isinstance(asked.get("batch_size"), int):
-            errors["batch_size"] = ['"full", or absent: gd takes all rows in one step; sgd takes a batch_size']
+    filled["network"] = sweeps.network(filled["network"], "network", stored, errors)
+    if filled["optimizer"]["name"] == "gd" and "batch_size" not in asked:
         filled["batch_size"] = "full"
-    sweep, wrong = sweeps.read(asked.get("sweep", {}), settings.max_members)
-    filled["sweep"] = sweep
-    filled["members"], unfit = sweeps.read_members(asked.get("members", []), settings.max_members)
-    wrong |= unfit
-    if asked.get("sweep") and asked.get("members"):
-        wrong.setdefault("members", []).append("absent where there is a sweep")
-    if not wrong:
-        listed = bool(filled["members"])
-        wrong = consistency.mistakes(
-            filled,
-            overrides_of(filled),
-            lambda index, path: f"members.{index}.{path}" if listed else f"sweep.{path}",
-        )
-    errors.update(wrong)
+    wrong = sweeps.populate(filled, asked, stored, settings.max_members)
+    errors.update(wrong or consistency.mistakes(filled, recipe["batch_size"]))
     return filled
-
-
-def _check_classes(weights: Any, task: str, facts: TargetFacts) -> None:
-    """Raises Invalid for class weights that do not go with the target's classes."""
-    if weights is None:
-        return
-    if task == "regression":
-        raise Invalid({"class_weights": "null: a regression has no classes; sample_weight may weigh its rows"})
-    if task == "multilabel":
-        allowed = "null: a row has no one class here, but several that are true; sample_weight may weigh its rows"
-        raise Invalid({"class_weights": allowed})
-    if weights == "balanced":
-        return
-    told = ", ".join(sorted(facts.labels)[:_MOST_NAMES_TOLD])
-    if unknown := [name for name in weights if name not in facts.labels]:
-        raise Invalid({f"class_weights.{name}": f"a class of the target: {told}" for name in unknown})
-    if facts.labels <= {name for name, weight in weights.items() if not weight}:
-        raise Invalid({"class_weights": "a weight above 0 for at least one class"})
 
 
 def _smoothing(asked: Mapping[str, Any], filled: Mapping[str, Any], task: str) -> float:
@@ -165,21 +130,6 @@ def _smoothing(asked: Mapping[str, Any], filled: Mapping[str, Any], task: str) -
     if asked.get("label_smoothing"):
         raise Invalid({"label_smoothing": "0.0: a regression has no labels to smooth"})
     return 0.0
-
-
-def _rows(filled: Mapping[str, Any], facts: TargetFacts) -> dict[str, int]:
-    validation = (filled["validation"] or {}).get("fraction", 0.0)
-    test = filled["test"]["fraction"]
-    try:
-        counts = split_counts(facts.rows, validation=validation, test=test)
-    except UnusableSplit as error:
-        where = f"{error.split}.fraction"
-        if error.split == "train":
-            where = "validation.fraction" if validation else "test.fraction" if test else "dataset"
-        raise Invalid(
-            {where: f"a value that leaves at least 2 train rows and no requested split empty: {error}"}
-        ) from None
-    return {"train": counts.train, "validation": counts.validation, "test": counts.test, "dropped": facts.dropped}
 
 
 def _outputs(task: str, names: Sequence[str], facts: TargetFacts) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from learning.specs import LOSSES_OF_TASK
 from service.problems import Invalid
@@ -10,6 +11,7 @@ from service.schemas.run_spec import LOSSES
 
 MOST_NUMERIC_CLASSES = 20
 ROWS_FOR_EACH_NUMERIC_CLASS = 10
+_MOST_NAMES_TOLD = 20
 
 # Every loss of the contract and the tasks it fits.
 _TASKS_OF_LOSS = {
@@ -46,15 +48,34 @@ def decide(asked: str, target: str | Sequence[str], types: Mapping[str, str], fa
     return decision
 
 
-def loss_of(asked: str, task: str, facts: TargetFacts) -> str:
-    """The loss that is minimised. Raises Invalid at `loss` where it does not fit the task, or the data."""
+def loss_of(task: str, facts: TargetFacts, asked: str, at: str) -> str:
+    """The loss that is minimised. Raises Invalid where it does not fit the task, or the data."""
     if asked == "auto":
         return LOSSES_OF_TASK[task][0]
     if task not in _TASKS_OF_LOSS[asked]:
         fitting = [loss for loss in LOSSES if task in _TASKS_OF_LOSS[loss]]
-        raise Invalid({"loss": f"one that fits {task}: {', '.join(fitting)}"})
+        raise Invalid({at: f"one that fits {task}: {', '.join(fitting)}"})
     if asked == "poisson" and not facts.counts:
-        raise Invalid({"loss": "one that fits the target: poisson takes counts, whole numbers of at least 0"})
+        raise Invalid({at: "one that fits the target: poisson takes counts, whole numbers of at least 0"})
+    return asked
+
+
+def class_weights(task: str, facts: TargetFacts, asked: Any, at: str) -> Any:
+    """As they are asked for. Raises Invalid where they do not go with the target's classes."""
+    if asked is None:
+        return None
+    if task == "regression":
+        raise Invalid({at: "null: a regression has no classes; sample_weight may weigh its rows"})
+    if task == "multilabel":
+        allowed = "null: a row has no one class here, but several that are true; sample_weight may weigh its rows"
+        raise Invalid({at: allowed})
+    if asked == "balanced":
+        return asked
+    told = ", ".join(sorted(facts.labels)[:_MOST_NAMES_TOLD])
+    if unknown := [name for name in asked if name not in facts.labels]:
+        raise Invalid({f"{at}.{name}": f"a class of the target: {told}" for name in unknown})
+    if facts.labels <= {name for name, weight in asked.items() if not weight}:
+        raise Invalid({at: "a weight above 0 for at least one class"})
     return asked
 
 

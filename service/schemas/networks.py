@@ -4,12 +4,11 @@ from typing import Any
 
 from marshmallow import fields
 
-from learning.specs import ACTIVATIONS
+from learning.specs import ACTIVATIONS, NORMALIZATIONS
 from service.schemas.fields import Choice, Number, Text, Time, Whole
 from service.schemas.pages import page_of
 from service.schemas.shapes import Items, Object, Shown, StrictSchema
 
-NORMALIZATIONS = ("batch", "layer")
 MOST_LAYERS = 64
 MOST_UNITS = 16_384
 

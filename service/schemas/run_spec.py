@@ -7,14 +7,13 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
-from learning.specs import OPTIMIZERS, SCHEDULES
+from learning.specs import INITIALIZATIONS, OPTIMIZERS, SCHEDULES
 from service.schemas.fields import Choice, ColumnName, Flag, Number, Text, Time, Whole
 from service.schemas.networks import NetworkShape
 from service.schemas.shapes import Either, Items, Labels, Object, StrictSchema
 
 TASKS = ("regression", "binary", "multiclass", "multilabel")
 LOSSES = ("squared_error", "absolute_error", "huber", "binary_cross_entropy", "cross_entropy", "poisson")
-INITIALIZATIONS = ("xavier", "he")
 SCALINGS = ("standard", "robust", "none")
 
 MOST_EPOCHS = 100_000
@@ -89,9 +88,15 @@ class Validation(StrictSchema):
     """A fraction, folds, one of the folds, or a column that says who is where."""
 
     fraction = Number(at_least=0, below=1)
-    folds = Whole(at_least=2, at_most=1_000)
-    fold = Whole(at_least=0, at_most=999)
-    column = ColumnName()
+    folds = Whole(
+        at_least=2,
+        at_most=1_000,
+        metadata={"description": "Each setting is trained so many times, each time validated on another part"},
+    )
+    fold = Whole(at_least=0, at_most=999, metadata={"description": "With folds: the one part to validate on"})
+    column = ColumnName(
+        metadata={"description": "A categorical column that says train, validation or test of every row"}
+    )
 
     @validates_schema
     def _is_one_form(self, data: dict[str, Any], **_: Any) -> None:
@@ -182,7 +187,7 @@ class RunIn(StrictSchema):
         allowed='a list of objects, like [{"seed": 1, "optimizer.learning_rate": 0.01}]',
         metadata={"type": "array", "items": {"type": "object"}},
     )
-    ensemble = Flag()
+    ensemble = Flag(metadata={"description": "The run predicts as the mean of its members, which are two or more"})
     seed = Whole(at_least=0, at_most=MOST_SEED)
     split_seed = Whole(at_least=0, at_most=MOST_SEED)
     device = Choice(("auto", "cpu", "cuda"))

@@ -31,7 +31,10 @@ class RunPageQuery(PageQuery):
 
 
 class BestOut(Shown):
+    """Of the member that is kept; of an ensemble, or of all folds of a setting, there are several: `members`."""
+
     member = fields.Integer(required=True, allow_none=True)
+    members = fields.List(fields.Integer(), metadata={"description": "Where `member` is null: those that predict"})
     epoch = fields.Integer(required=True, allow_none=True)
     metric = fields.String(required=True)
     value = fields.Float(required=True, allow_none=True)
@@ -45,8 +48,19 @@ class MemberBestOut(Shown):
 
 class MemberOut(Shown):
     index = fields.Integer(required=True)
-    fold = fields.Integer(required=True, allow_none=True)
-    overrides = fields.Dict(required=True)
+    fold = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The part of the rows that it is validated on, where there are folds"},
+    )
+    overrides = fields.Dict(
+        required=True,
+        metadata={
+            "description": "Its own settings by path, and what follows from them: another schedule.name brings that "
+            "schedule's settings, optimizer.name gd a batch_size of full",
+            "example": {"optimizer.learning_rate": 0.01, "seed": 1},
+        },
+    )
     status = Choice(STATUSES, required=True)
     epoch = fields.Integer(required=True)
     best = fields.Nested(MemberBestOut, required=True, allow_none=True)
@@ -55,9 +69,12 @@ class MemberOut(Shown):
     weights_sha256 = fields.String(required=True, allow_none=True)
 
 
+_OF_FOLDS = "With folds: of the first, or of the one that is asked for; the others have at most one row more or less"
+
+
 class RowCountsOut(Shown):
-    train = fields.Integer(required=True)
-    validation = fields.Integer(required=True)
+    train = fields.Integer(required=True, metadata={"description": _OF_FOLDS})
+    validation = fields.Integer(required=True, metadata={"description": _OF_FOLDS})
     test = fields.Integer(required=True)
     dropped = fields.Integer(required=True)
 
@@ -106,7 +123,9 @@ class RunOut(Shown):
     metrics = fields.Dict(
         required=True,
         metadata={
-            "description": "At the best epoch of the best member, by split; {} before the first epoch",
+            "description": "At the best epoch of the best member, by split; {} before the first epoch. With folds each "
+            "is the mean of the best setting's folds, and validation_std is the deviation of what they have in "
+            "validation. Of an ensemble they are the ensemble's own",
             "example": {"train": {"loss": 0.12}, "validation": {"loss": 0.11, "accuracy": 0.97}},
         },
     )
