@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from learning.columns import CategoricalColumn, Column, NumericColumn, Table
+from learning.columns import CategoricalColumn, Column, DatetimeColumn, NumericColumn, Table
 from store.tabular import StoredColumn, read_columns
 
 _KEPT_BYTES = 64 << 20
@@ -34,5 +34,6 @@ class Tables:
 
 def _column(stored: StoredColumn) -> Column:
     if stored.categories is None:
-        return NumericColumn(torch.from_numpy(stored.values))
+        values = torch.from_numpy(stored.values)
+        return DatetimeColumn(values) if stored.type == "datetime" else NumericColumn(values)
     return CategoricalColumn(torch.from_numpy(stored.values), stored.categories)

@@ -3,18 +3,23 @@
 Whole columns at a time, since there may be 100,000 rows; field by field only to say what is wrong.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import torch
 
-from learning.columns import CategoricalColumn, Column, NumericColumn, Table
+from learning.columns import CategoricalColumn, Column, DatetimeColumn, NumericColumn, Table
 from service.problems import Errors, Invalid
 
 _LARGEST = float(np.finfo(np.float32).max)
 _MOST_ERRORS = 100
+_TIME = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 Input = Mapping[str, Any]  # {"name", "type", "categories"?} of a feature
 
@@ -67,6 +72,8 @@ def _column(feature: Input, values: list[Any], errors: Errors) -> Column:
             fine = _check(feature["name"], values, (bool,), "true, false or null", errors)
             codes = [-1 if value is None else int(value) for value in values] if fine else []
             return CategoricalColumn(torch.tensor(codes, dtype=torch.int64), (False, True))
+        case "datetime":
+            return _datetimes(feature["name"], values, errors)
         case _:
             return _categories(feature, values, errors)
 
@@ -91,11 +98,31 @@ def _as_float(value: Any) -> float:
         return float("inf")
 
 
+def _datetimes(name: str, values: list[Any], errors: Errors) -> DatetimeColumn:
+    allowed = "a date or a time as RFC 3339, like 2026-01-31 or 2026-01-31T12:00:00Z, or null"
+    if not _check(name, values, (str,), allowed, errors):
+        return DatetimeColumn(torch.empty(0, dtype=torch.float64))
+    found = [float("nan") if value is None else _microseconds(value) for value in values]
+    wrong = [index for index, each in enumerate(found) if each is None]
+    errors.update({f"instances.{index}.{name}": [allowed] for index in wrong[:_MOST_ERRORS]})
+    return DatetimeColumn(torch.from_numpy(np.array(found, dtype=np.float64)))
+
+
+def _microseconds(text: str) -> float | None:
+    """Since 1970; None for what is no time. One without an offset is in UTC, as in a dataset's file."""
+    if not _TIME.fullmatch(text):
+        return None
+    try:
+        time = datetime.fromisoformat(text.upper())
+    except ValueError:  # a 30th of February
+        return None
+    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) / _MICROSECOND
+
+
 def _categories(feature: Input, values: list[Any], errors: Errors) -> CategoricalColumn:
-    kinds = tuple({type(category) for category in feature.get("categories", ())} or {str})
+    kind = type(next(iter(feature.get("categories", ())), ""))  # all of a column's have one
     words = {str: "text", bool: "true, false", int: "a number", float: "a number"}
-    allowed = f"{' or '.join(sorted({words[kind] for kind in kinds}))}, or null"
-    if not _check(feature["name"], values, kinds, allowed, errors):
+    if not _check(feature["name"], values, (kind,), f"{words[kind]}, or null", errors):
         return CategoricalColumn(torch.empty(0, dtype=torch.int64), ())
     places: dict[Any, int] = {}
     codes = [-1 if value is None else places.setdefault(value, len(places)) for value in values]
