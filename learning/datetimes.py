@@ -31,7 +31,9 @@ PERIODS = (YEAR, 7 * DAY, DAY)
 COURSES = ("year_sine", "year_cosine", "week_sine", "week_cosine", "day_sine", "day_cosine")
 
 STILL = 1e-6  # a course that moves less than this, some seconds of a year or the rounding of a sine, does not move
-TERMS = 30  # of the series: π^31 / 31! is below the last bit
+# Of the series of sine and cosine, the last first: π^31 / 31! is below the last bit.
+DIVISORS = torch.tensor([[n * (n + 1), n * (n - 1)] for n in range(30, 0, -2)], dtype=torch.float64).unsqueeze(-1)
+BLOCK = 4_096  # times at once: what a series needs on its way stays in the cache
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,11 @@ def fit_datetime(
     number = Number.fit(years, years if rows is among else rows.values / YEAR, scaling)
     if not number.width:
         return None, [constant(name)]
-    shaping, known = _present(among.values), _present(rows.values)
-    moving = [part for part, values in courses(shaping).items() if (values.max() - values.min()).item() > STILL]
-    means = {part: halving_mean(values, 0).item() for part, values in courses(known).items()} if len(known) else {}
-    return DatetimeFeature(name, number, {part: means.get(part, 0.0) for part in moving}), []
+    shaping = courses(among.values[among.values.isfinite()])
+    known = shaping if rows is among else courses(rows.values[rows.values.isfinite()])
+    moving = [part for part, values in shaping.items() if (values.max() - values.min()).item() > STILL]
+    means = {part: halving_mean(known[part], 0).item() if len(known[part]) else 0.0 for part in moving}
+    return DatetimeFeature(name, number, means), []
 
 
 def courses(times: Tensor) -> dict[str, Tensor]:
@@ -87,16 +90,14 @@ def courses(times: Tensor) -> dict[str, Tensor]:
     The series are written out, because torch's own sine may differ in its last bit between a value alone and the same
     value in a vector: sin a = a (1 - a²/(2·3) (1 - a²/(4·5) …)), cos a = 1 - a²/(1·2) (1 - a²/(3·4) …).
     """
-    turns = times / torch.tensor(PERIODS, dtype=torch.float64).unsqueeze(1)
-    angle = (turns - turns.floor() - 0.5) * (2 * math.pi)  # half a turn behind, hence both signs below
-    square = angle * angle
-    sine = cosine = torch.ones_like(angle)
-    for n in range(TERMS, 0, -2):
-        sine = 1.0 - square / (n * (n + 1)) * sine
-        cosine = 1.0 - square / (n * (n - 1)) * cosine
-    parts = torch.stack([-angle * sine, -cosine], dim=1).flatten(0, 1)
-    return dict(zip(COURSES, parts, strict=True))
-
-
-def _present(times: Tensor) -> Tensor:
-    return times[times.isfinite()]
+    found = torch.empty(len(PERIODS), 2, len(times), dtype=torch.float64)
+    for start in range(0, len(times), BLOCK):
+        turns = times[start : start + BLOCK] / torch.tensor(PERIODS, dtype=torch.float64).unsqueeze(1)
+        angle = (turns - turns.floor() - 0.5) * (2 * math.pi)  # half a turn behind, hence both signs below
+        square = (angle * angle).unsqueeze(1)
+        series = torch.ones_like(square)
+        for divisors in DIVISORS:
+            series = 1.0 - square / divisors * series
+        found[:, 0, start : start + BLOCK] = -angle * series[:, 0]
+        found[:, 1, start : start + BLOCK] = -series[:, 1]
+    return dict(zip(COURSES, found.flatten(0, 1), strict=True))
