@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
-from learning.specs import INITIALIZATIONS, OPTIMIZERS, SCHEDULES
+from learning.specs import INITIALIZATIONS, OPTIMIZERS, SCHEDULES, SWEEP_PATHS
 from service.schemas.fields import Choice, ColumnName, Flag, Number, Text, Time, Whole
 from service.schemas.networks import NetworkShape
 from service.schemas.shapes import Either, Items, Labels, Object, StrictSchema
@@ -177,6 +177,7 @@ class RunIn(StrictSchema):
         {dict: fields.Raw()},
         allowed='an object of paths and lists, like {"optimizer.learning_rate": [1e-4, 1e-3], "seed": [0, 1, 2]}',
         metadata={
+            "description": "The members are the product of the values; what may vary: " + ", ".join(SWEEP_PATHS),
             "type": "object",
             "additionalProperties": {"type": "array", "minItems": 1},
             "example": {"optimizer.learning_rate": [1e-4, 1e-3], "seed": [0, 1, 2]},
@@ -185,7 +186,11 @@ class RunIn(StrictSchema):
     members = Either(
         {list: fields.Raw()},
         allowed='a list of objects, like [{"seed": 1, "optimizer.learning_rate": 0.01}]',
-        metadata={"type": "array", "items": {"type": "object"}},
+        metadata={
+            "description": "Member by member what a sweep may vary, for what is no product",
+            "type": "array",
+            "items": {"type": "object"},
+        },
     )
     ensemble = Flag(metadata={"description": "The run predicts as the mean of its members, which are two or more"})
     seed = Whole(at_least=0, at_most=MOST_SEED)
