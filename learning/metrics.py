@@ -4,13 +4,14 @@ Every sum over rows is of whole numbers or a `halving_sum`, so a member's metric
 stand beside it and however many threads there are.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
+from learning.answers import chosen, questions, truth_of
 from learning.losses import example_losses, mean_loss
+from learning.ranking import Ranking
 from learning.sums import halving_mean, halving_sum
+from learning.tally import Tally
 from learning.targets import Target
 
 SMALLEST = torch.finfo(torch.float64).eps  # log_loss holds probabilities this far from 0 and 1, as scikit-learn's does
@@ -24,7 +25,7 @@ def per_epoch(target: Target, outputs: Tensor, encoded: Tensor) -> dict[str, Ten
     """
     if target.task == "regression":
         return {name: value.float() for name, value in _regression(target, outputs, encoded).items()}
-    hits = target.choices(outputs) == _codes(target, encoded)
+    hits = target.choices(outputs) == truth_of(target, encoded)
     if target.task == "multilabel":
         hits = hits.all(-1)
     return {"accuracy": (hits.sum(-1).double() / hits.shape[-1]).float()}
@@ -47,110 +48,74 @@ def measure(
     if target.task == "regression":
         measured = _regression(target, outputs.unsqueeze(0), encoded)
         return found | {name: value.item() for name, value in measured.items()}
-    if target.task == "multilabel":
-        return found | _multilabel(target, outputs, encoded)
-    codes, choices = _codes(target, encoded), target.choices(outputs)
-    found["accuracy"] = int((codes == choices).sum()) / len(codes)
-    probabilities = target.probabilities(outputs)
-    if (auc := _auc(probabilities, codes)) is not None:
-        found["auc"] = auc
-    found["log_loss"] = _log_loss(probabilities, codes)
-    found["f1"] = _f1(target, choices, codes)
-    return found
+    truth = truth_of(target, encoded)
+    return found | _classification(target, target.probabilities(outputs), target.choices(outputs), truth)
 
 
-def _codes(target: Target, encoded: Tensor) -> Tensor:
-    """[N] int64, the true classes; of a multilabel target [N, T], 0 or 1."""
-    if target.task == "multilabel":
-        return encoded.long()
-    return encoded[:, 0].long() if target.task == "binary" else encoded
+def metrics_of(target: Target, answers: Tensor, encoded: Tensor) -> dict[str, float]:
+    """The same without the loss, of answers [N, C or T]: one network's, or the mean of several."""
+    if target.task == "regression":
+        measured = of_numbers(answers, truth_of(target, encoded))
+        return {name: halving_mean(value, -1).item() for name, value in measured.items()}
+    return _classification(target, answers, chosen(target, answers), truth_of(target, encoded))
 
 
-def _multilabel(target: Target, outputs: Tensor, encoded: Tensor) -> dict[str, float]:
-    """Accuracy of whole rows; auc, log_loss and f1 are the plain mean over the labels of what each has alone."""
-    truth, choices = encoded.long(), target.choices(outputs)
-    found = {"accuracy": int((choices == truth).all(1).sum()) / len(truth)}
-    there = truth.sum(0)
-    if bool(((there > 0) & (there < len(truth))).all()):
-        columns = zip(target.probabilities(outputs).unbind(1), truth.bool().unbind(1), strict=True)
-        found["auc"] = _mean([_area(scores, positive) for scores, positive in columns])
-    of_truth = target.probabilities(torch.where(truth > 0, outputs, -outputs))
-    found["log_loss"] = _mean([_mean_surprise(column) for column in of_truth.unbind(1)])
-    hits, either = (choices * truth).sum(0), choices.sum(0) + there
-    found["f1"] = halving_mean(2 * hits.double() / either.clamp(min=1), 0).item()
-    return found
-
-
-def _regression(target: Target, outputs: Tensor, encoded: Tensor) -> dict[str, Tensor]:
-    """[K] float64 each. With e = prediction - truth and a target's rows n, one target has
+def of_numbers(values: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """[..., T] float64 each, of [..., N, T] and [N, T] float64. With e = value - truth and n rows, one target has
 
         rmse = √(Σe² / n)    mae = Σ|e| / n    r2 = 1 - Σe² / Σ(truth - mean)²
 
     r2 of a constant truth is 1 where e is zero, else 0; of a single row it is undefined.
     """
-    scale = torch.tensor(target.scale, dtype=torch.float64, device=outputs.device)
-    truth = encoded.double()  # [N, T], still scaled: r2 does not mind, and the others are multiplied back
-    errors = target.expected(outputs) - truth  # [K, N, T]
-    squares = halving_sum(errors.square(), 1)  # [K, T]
+    errors = values - truth
+    squares = halving_sum(errors.square(), -2)
     count = len(truth)
-    found = {
-        "rmse": (squares / count).sqrt() * scale,
-        "mae": halving_mean(errors.abs(), 1) * scale,
-    }
+    found = {"rmse": (squares / count).sqrt(), "mae": halving_mean(errors.abs(), -2)}
     if count > 1:
         spread = halving_sum((truth - halving_mean(truth, 0)).square(), 0)  # [T]
         constant = (truth == truth[0]).all(dim=0)
         found["r2"] = torch.where(constant, (squares == 0).double(), 1 - squares / spread)
-    return {name: halving_mean(value, -1) for name, value in found.items()}
+    return found
 
 
-def _log_loss(probabilities: Tensor, codes: Tensor) -> float:
-    """-Σ log p(true class) / n"""
-    return _mean_surprise(probabilities.gather(1, codes.unsqueeze(1)).squeeze(1))
+def _regression(target: Target, outputs: Tensor, encoded: Tensor) -> dict[str, Tensor]:
+    """[K] float64 each, of several targets their plain mean."""
+    # The truth stays scaled: r2 does not mind, and the others are multiplied back.
+    found = of_numbers(target.expected(outputs), encoded.double())
+    scale = torch.tensor(target.scale, dtype=torch.float64, device=outputs.device)
+    units = {"rmse": scale, "mae": scale}
+    return {name: halving_mean(value * units.get(name, 1.0), -1) for name, value in found.items()}
 
 
-def _mean_surprise(probabilities: Tensor) -> float:
-    return -halving_mean(probabilities.clamp(SMALLEST, 1 - SMALLEST).log(), 0).item()
+def _classification(target: Target, probabilities: Tensor, choices: Tensor, truth: Tensor) -> dict[str, float]:
+    tally = Tally.of(target, choices, truth)
+    hits = (choices == truth).all(1) if target.task == "multilabel" else choices == truth
+    found = {"accuracy": int(hits.sum()) / len(hits)}
+    if (auc := _auc(target, probabilities, truth)) is not None:
+        found["auc"] = auc
+    found["log_loss"] = _log_loss(target, probabilities, truth)
+    found["f1"] = tally.overall(tally.f1)
+    return found
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _log_loss(target: Target, probabilities: Tensor, truth: Tensor) -> float:
+    """-Σ log p(true class) / n; of labels the mean of what each has alone."""
+    if target.task == "multilabel":
+        of_truth = torch.where(truth > 0, probabilities, 1.0 - probabilities)
+    else:
+        of_truth = probabilities.gather(1, truth.unsqueeze(1))
+    surprise = -of_truth.clamp(SMALLEST, 1 - SMALLEST).log()
+    return halving_mean(halving_mean(surprise, 0), 0).item()
 
 
-def _auc(probabilities: Tensor, codes: Tensor) -> float | None:
-    """The area under the ROC curve: of two classes, that of the second; of more, the mean of each against the rest.
+def _auc(target: Target, probabilities: Tensor, truth: Tensor) -> float | None:
+    """The area under the ROC curve: of two classes the second's; of more, and of labels, their mean.
 
-    None where a class has no row, or all of them.
+    None where one has no row, or all of them.
     """
-    classes = probabilities.shape[1]
-    if len(torch.unique(codes)) < classes:
-        return None
-    first = 1 if classes == 2 else 0
-    areas = [_area(probabilities[:, index], codes == index) for index in range(first, classes)]
-    return _mean(areas)
-
-
-def _area(scores: Tensor, positive: Tensor) -> float:
-    """The share of pairs (positive, negative) in which the positive has the higher score, a tie counted as half.
-
-    Counted in whole numbers (twice the pairs, so that the half is whole), group by group of equal scores.
-    """
-    groups, group = torch.unique(scores, return_inverse=True)
-    positives = torch.bincount(group[positive], minlength=len(groups))
-    negatives = torch.bincount(group[~positive], minlength=len(groups))
-    below = negatives.cumsum(0) - negatives
-    twice = int((positives * (2 * below + negatives)).sum())
-    return twice / (2 * int(positives.sum()) * int(negatives.sum()))
-
-
-def _f1(target: Target, choices: Tensor, codes: Tensor) -> float:
-    """2·hits / (chosen + true): of two classes, that of the second; of more, the mean over those chosen or true."""
-
-    def count(chosen: Tensor) -> Tensor:
-        return torch.bincount(chosen, minlength=len(target.classes or ()))
-
-    hits, either = count(codes[codes == choices]), count(codes) + count(choices)
-    if target.task == "binary":
-        return 2 * int(hits[1]) / max(int(either[1]), 1)
-    seen = either > 0
-    return halving_mean(2 * hits[seen].double() / either[seen], 0).item()
+    areas = []
+    for _, scores, positive in questions(target, probabilities, truth):
+        if not bool(positive.any()) or bool(positive.all()):
+            return None
+        areas.append(Ranking.of(scores, positive).area())
+    return sum(areas) / len(areas)

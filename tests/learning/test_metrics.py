@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 from torch.nn import functional
 
+from learning.answers import answers_of
 from learning.columns import CategoricalColumn, NumericColumn
-from learning.metrics import measure, per_epoch
+from learning.metrics import measure, metrics_of, per_epoch
 from learning.targets import Target
 
 
@@ -112,8 +113,7 @@ def test_several_labels_are_measured_as_by_scikit_learn(spread, labels):
     found = measure(target, "binary_cross_entropy", outputs, encoded)
     assert found["accuracy"] == pytest.approx(reference.accuracy_score(truth, chosen), abs=1e-6)
     assert found["auc"] == pytest.approx(reference.roc_auc_score(truth, probabilities, average="macro"), abs=1e-6)
-    pairs = np.stack([target.probabilities(-outputs).numpy(), probabilities], axis=2)  # 1 - p would round p away
-    each = [reference.log_loss(truth[:, i], pairs[:, i]) for i in range(labels)]
+    each = [reference.log_loss(truth[:, i], probabilities[:, i]) for i in range(labels)]
     assert found["log_loss"] == pytest.approx(np.mean(each), rel=1e-6)
     f1 = reference.f1_score(truth, chosen, average="macro" if labels > 1 else "binary")
     assert found["f1"] == pytest.approx(f1, abs=1e-6)
@@ -142,6 +142,19 @@ def test_smoothing_is_of_the_loss_and_of_nothing_else():
     assert smoothed.pop("loss") == pytest.approx(expected, rel=1e-6)
     assert plain.pop("loss") == pytest.approx(functional.cross_entropy(outputs.double(), encoded).item(), rel=1e-6)
     assert smoothed == plain
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, -3])
+def test_answers_are_measured_as_the_outputs_that_they_come_from(count):
+    if count == 1:
+        target, encoded, _ = regression(90, 2, seed=2)
+    else:
+        target, encoded, _ = multilabel(90, 3, seed=2) if count < 0 else classification(90, count, seed=2)
+    outputs = random(90, target.width, seed=3)
+    loss = {1: "squared_error", 5: "cross_entropy"}.get(count, "binary_cross_entropy")
+    expected = measure(target, loss, outputs, encoded)
+    expected.pop("loss")
+    assert metrics_of(target, answers_of(target, outputs), encoded) == pytest.approx(expected, rel=1e-6)
 
 
 def test_hopeless_certainty_costs_what_scikit_learn_says():
