@@ -20,7 +20,7 @@ def tabled(figures: Callable[[], Iterable[Figure]]) -> Part:
 
 PARTS: dict[str, Part] = {
     "latency": tabled(latency.figures),
-    "training": tabled(training.figures),
+    **{f"training.{name}": part for name, part in training.PARTS.items()},
 }
 
 

@@ -1,103 +1,84 @@
-"""Training beside a plain torch loop: `python -m benchmarks training`.
+"""Training beside others: `python -m benchmarks training`, or one of its parts."""
 
-The loop is the best of the plain ones: rows permuted once an epoch, batches sliced, Adam fused, on whichever number of
-threads is faster. Rounds alternate between the two, and the medians are compared.
-"""
-
-import os
-import time
+import csv
+import sys
+import tempfile
 from collections.abc import Iterator
-from statistics import median
+from contextlib import ExitStack
+from pathlib import Path
 
-import torch
+from benchmarks.contest import Contestant, contest
+from benchmarks.h2o import H2O, Absent, running
+from benchmarks.loops import LoaderLoop, ScikitLearn, TorchLoop, TorchLoops
+from benchmarks.ours import CORES, Ours
+from benchmarks.work import Work
 
-from benchmarks.report import Figure
-from learning.examples import Examples
-from learning.fitting import fit
-from learning.specs import LayerSpec, MemberSpec, NetworkSpec, OptimizerSpec
-from learning.targets import Target
-
-WORK = {  # name: rows, inputs, hidden layers, classes, batch, members
-    "16-32-32-3, batch 32": (4_000, 16, (32, 32), 3, 32, (1, 64, 256)),
-    "54-64-64-7, batch 128": (100_000, 54, (64, 64), 7, 128, (1, 8)),
-}
-ROUNDS = 8
-
-
-def rows_of(count: int, inputs: int, classes: int) -> Examples:
-    random = torch.Generator().manual_seed(0)
-    x = torch.randn(count, inputs, generator=random)
-    return Examples(x, (x @ torch.randn(inputs, classes, generator=random)).argmax(1))
+LARGE = Work(100_000, 54, (64, 64), 7, 128)
+SMALL = Work(4_000, 16, (32, 32), 3, 32)
+POPULATIONS = (64, 256)
+LOOPS = 4  # of those that would run one after another: they all take the same time
+THREADS = sorted({1, CORES})
 
 
-def torch_loop(train: Examples, layers: tuple[int, ...], classes: int, batch: int):
-    """A function that trains one epoch."""
-    net, width = torch.nn.Sequential(), train.inputs.shape[1]
-    for units in layers:
-        net.extend([torch.nn.Linear(width, units), torch.nn.ReLU()])
-        width = units
-    net.append(torch.nn.Linear(width, classes))
-    loss, optimizer = torch.nn.CrossEntropyLoss(), torch.optim.Adam(net.parameters(), fused=True)
-
-    def epoch() -> None:
-        order = torch.randperm(train.rows)
-        x, y = train.inputs[order], train.targets[order]
-        for start in range(0, train.rows, batch):
-            error = loss(net(x[start : start + batch]), y[start : start + batch])
-            optimizer.zero_grad()
-            error.backward()
-            optimizer.step()
-
-    return epoch
+def epoch() -> Iterator[str]:
+    """One network on a table of 100,000 rows, beside all who train such a one."""
+    rivals: dict[str, list[Contestant]] = {
+        "the plain torch loop": [TorchLoop(LARGE, threads) for threads in THREADS],
+        "a DataLoader loop": [LoaderLoop(LARGE, 1, workers) for workers in (0, 2)],
+        "scikit-learn": [ScikitLearn(LARGE, threads) for threads in THREADS],
+    }
+    missing = ""
+    with ExitStack() as stack:
+        try:
+            rivals["H2O-3"] = [H2OEpoch(stack.enter_context(running()), LARGE)]
+        except Absent as absent:
+            missing = f"H2O-3 was not measured: {absent}."
+            print(missing, file=sys.stderr)
+        yield from contest(f"an epoch of {LARGE}", {"one network": Ours(LARGE)}, rivals, warm_up=1)
+    if missing:
+        yield from ("", missing)
 
 
-def engine(train: Examples, layers: tuple[int, ...], classes: int, batch: int, *, members: int, threads: int):
-    """A function that trains one epoch of all members."""
-    network = NetworkSpec(tuple(LayerSpec(units) for units in layers))
-    specs = [
-        MemberSpec(index, index, network, OptimizerSpec(), "cross_entropy", 10_000, batch, "xavier")
-        for index in range(members)
-    ]
-    target = Target("multiclass", ("y",), False, tuple(range(classes)), (), ())
-    pulses = fit(specs, target, train, None, threads=threads)
-
-    def epoch() -> None:
-        while not next(pulses).epochs:
-            pass
-
-    return epoch
+def small() -> Iterator[str]:
+    """One small network, where it is all about what surrounds the arithmetic."""
+    rivals = {"the plain torch loop": [TorchLoop(SMALL, threads) for threads in THREADS]}
+    yield from contest(f"an epoch of {SMALL}", {"one network": Ours(SMALL)}, rivals, warm_up=5)
 
 
-def seconds(epoch, threads: int | None = None) -> float:
-    before = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
-    start = time.perf_counter()
-    epoch()
-    taken = time.perf_counter() - start
-    torch.set_num_threads(before)
-    return taken
+def populations() -> Iterator[str]:
+    """Many small networks at once, beside as many loops one after another."""
+    ours = {f"{members} networks": Ours(SMALL, members) for members in POPULATIONS}
+    rivals = {"plain torch loops, one after another": [TorchLoops(SMALL, threads, LOOPS) for threads in THREADS]}
+    yield from contest(f"an epoch of {SMALL}", ours, rivals, warm_up=5)
+    yield f"Of the loops {LOOPS} were run, and their time taken for each of the others."
 
 
-def figures() -> Iterator[Figure]:
-    cores = os.cpu_count() or 1
-    for name, (count, inputs, layers, classes, batch, populations) in WORK.items():
-        train = rows_of(count, inputs, classes)
-        loop = torch_loop(train, layers, classes, batch)
-        ours = {
-            members: engine(train, layers, classes, batch, members=members, threads=cores) for members in populations
-        }
-        loops, found = [], {members: [] for members in populations}
-        for _ in range(ROUNDS):
-            loops.append(min(seconds(loop, 1), seconds(loop, cores)))
-            for members, epoch in ours.items():
-                found[members].append(seconds(epoch))
-        for members, times in found.items():
-            theirs, taken = median(loops) * members, median(times)
-            networks = "one network" if members == 1 else f"{members} networks"
-            yield Figure(
-                f"an epoch of {count:,} rows, {name}, Adam, {networks}",
-                f"{taken * 1e3:.1f} ms",
-                f"{theirs * 1e3:.1f} ms: the plain torch loop{'' if members == 1 else ', one after another'}",
-                theirs / taken,
-            )
+class H2OEpoch:
+    """A network that is trained anew for one epoch; by H2O's own method, for it has no Adam."""
+
+    networks = 1
+    learns_by = "ADADELTA, its own"
+
+    def __init__(self, h2o: H2O, work: Work) -> None:
+        self.h2o, self.work = h2o, work
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "table.csv"
+            with path.open("w", newline="") as file:
+                rows = csv.writer(file)
+                rows.writerow([*(f"x{index}" for index in range(work.inputs)), "y"])
+                inputs, targets = work.examples.inputs.tolist(), work.examples.targets.tolist()
+                rows.writerows([*x, f"class {y}"] for x, y in zip(inputs, targets, strict=True))
+            h2o.load(path, "table", "y")
+
+    def __str__(self) -> str:
+        return "H2O-3, one epoch by itself"
+
+    def epoch(self) -> None:
+        network = {"hidden": list(self.work.layers), "activation": "Rectifier", "mini_batch_size": self.work.batch}
+        self.model = self.h2o.train(training_frame="table", response_column="y", epochs=1, **network)
+
+    def loss(self) -> float:
+        return self.h2o.loss(self.model)
+
+
+PARTS = {"epoch": epoch, "small": small, "populations": populations}
