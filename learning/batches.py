@@ -2,17 +2,18 @@
 
 An epoch's order is a function of (member's seed, epoch). A batch is cut into blocks of at most 512 rows, padded to a
 multiple of 16; its gradient is the sum over its blocks, so that memory does not grow with the batch. Padding rows are
-zeros and have no share in the loss.
+zeros and have no share in the loss. Members may have rows of their own, the folds of a table, if all have equally many.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from learning.dropout import Dropout
 from learning.examples import Examples
-from learning.layout import padded
+from learning.layout import Layout, padded
 from learning.losses import Loss
 from learning.randomness import key, permutations
 from learning.sums import halving_sum
@@ -57,7 +58,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of one step: inputs [K or 1, B, padded F], targets as `Loss.pad` makes them, shares [K or 1, B, 1]."""
+    """Rows of one step: inputs [K or 1, B, padded F], targets as `Loss.pad` makes them, shares [K or 1, B, 1].
+
+    `real` [B, 1] is 1 for a row and 0 for padding, `step_rows` counts the rows of the whole step, and `kept` has for
+    each layer with dropout, by its number, what its outputs [K, B, units] are multiplied by.
+    """
 
     step: int
     first: bool
@@ -65,6 +70,9 @@ class Block:
     inputs: Tensor
     targets: Tensor
     shares: Tensor
+    real: Tensor
+    step_rows: int
+    kept: Mapping[int, Tensor]
 
 
 @dataclass(frozen=True)
@@ -76,73 +84,104 @@ class Gathered:
     shares: Tensor
     step_rows: Tensor  # [blocks, 1] float64
 
+    def passes(self, *, whole: bool) -> Iterator[tuple[int, list[Block]]]:
+        """What goes through the network together, with the place of its first block: a block, or a `whole` batch."""
+        first = 0
+        for place, block in enumerate(self.blocks):
+            if block.last or not whole:
+                yield first, self.blocks[first : place + 1]
+                first = place + 1
+
 
 @dataclass(frozen=True)
 class PaddedExamples:
-    """All rows as they are gathered: inputs [N + 1, padded F] and targets [N + 1, ...]; the last is the padding row.
+    """All rows as they are gathered, source after source, each of N rows and a padding row behind them:
 
-    `weights` [N + 1] float64, zero for the padding row; None: all rows count alike.
+    inputs [S (N + 1), padded F] and targets [S (N + 1), ...]; `weights` [S (N + 1)] float64, zero for padding rows;
+    None: all rows count alike.
     """
 
+    rows: int  # N
     inputs: Tensor
     targets: Tensor
     weights: Tensor | None
 
     @classmethod
-    def of(cls, examples: Examples) -> "PaddedExamples":
-        rows, width = examples.inputs.shape
-        inputs = examples.inputs.new_zeros(rows + 1, padded(width))
-        inputs[:-1, :width] = examples.inputs
-        targets = torch.cat([examples.targets, examples.targets.new_zeros(1, *examples.targets.shape[1:])])
-        weights = None if examples.weights is None else torch.nn.functional.pad(examples.weights, (0, 1))
-        return cls(inputs, targets, weights)
+    def of(cls, sources: Sequence[Examples]) -> "PaddedExamples":
+        first = sources[0]
+        rows, width = first.inputs.shape
+        inputs = first.inputs.new_zeros(len(sources), rows + 1, padded(width))
+        targets = first.targets.new_zeros(len(sources), rows + 1, *first.targets.shape[1:])
+        weights = None if first.weights is None else first.weights.new_zeros(len(sources), rows + 1)
+        for place, source in enumerate(sources):
+            inputs[place, :-1, :width] = source.inputs
+            targets[place, :-1] = source.targets
+            if weights is not None and source.weights is not None:
+                weights[place, :-1] = source.weights
+        flat = None if weights is None else weights.flatten()
+        return cls(rows, inputs.flatten(0, 1), targets.flatten(0, 1), flat)
 
 
 class Batches:
-    """The train split as its members see it, epoch by epoch. Members of one seed share order and rows."""
+    """The train split as its members see it, epoch by epoch. Members of one seed and source share order and rows."""
 
-    def __init__(self, examples: PaddedExamples, plan: Plan, seeds: Sequence[int], loss: Loss, units: int) -> None:
+    def __init__(
+        self, examples: PaddedExamples, plan: Plan, members: Sequence[tuple[int, int]], loss: Loss, layout: Layout
+    ) -> None:
+        """`members` are (seed, source) of each one."""
         self.plan = plan
         self.loss = loss
-        self.members = len(seeds)
-        self.units = units
+        self.members = len(members)
+        self.units = layout.outputs
+        self.whole = layout.whole_batches
         device = examples.inputs.device
         self.inputs, self.targets, self.weights = examples.inputs, examples.targets, examples.weights
-        if plan.full:  # it needs no order: its rows stand as they are, for all members alike
-            seeds = [0] * len(seeds)
-        self.seeds = list(dict.fromkeys(seeds))
-        self.shared = len(self.seeds) == 1
+        dropping = [(index, layer) for index, layer in enumerate(layout.layers) if layer.dropout]
+        self.dropouts = [Dropout(index, layer, [seed for seed, _ in members]) for index, layer in dropping]
+        self.width = max(self.inputs.shape[1], padded(self.units), *(layer.padded_units for _, layer in dropping))
+        # A full batch needs no order: its rows stand as they are, whatever the seed.
+        pairs = [(0 if plan.full else seed, source) for seed, source in members]
+        self.lanes = list(dict.fromkeys(pairs))
         self.of_member: Tensor | None = None
-        if 1 < len(self.seeds) < len(seeds):
-            place = {seed: index for index, seed in enumerate(self.seeds)}
-            self.of_member = torch.tensor([place[seed] for seed in seeds], device=device)
-        self.order = torch.arange(plan.rows + 1, dtype=torch.int32, device=device).unsqueeze(0)
+        if 1 < len(self.lanes) < len(members):
+            place = {lane: index for index, lane in enumerate(self.lanes)}
+            self.of_member = torch.tensor([place[pair] for pair in pairs], device=device)
+        starts = [source * (plan.rows + 1) for _, source in self.lanes]
+        self.starts = torch.tensor(starts, dtype=torch.int32, device=device).unsqueeze(1)
+        self.order = torch.arange(plan.rows + 1, dtype=torch.int32, device=device) + self.starts
         self.epoch = 0
         self.step_weights = self._weigh()
         self.within = torch.arange(plan.block_rows, device=device)
 
     def begin(self, epoch: int) -> None:
-        """Draw the order of this epoch (from 1), [seeds, rows + 1]; the last entry stays the padding row."""
-        if self.epoch != epoch and not self.plan.full:
-            self.epoch = epoch
-            keys = [key("order", seed, epoch) for seed in self.seeds]
-            order = permutations(keys, self.plan.rows, self.inputs.device)
-            self.order = torch.nn.functional.pad(order, (0, 1), value=self.plan.rows)
+        """Draw what is random in this epoch (from 1): the order [lanes, rows + 1], whose last entry is padding."""
+        if self.epoch == epoch:
+            return
+        self.epoch = epoch
+        for dropout in self.dropouts:
+            dropout.begin(epoch)
+        if not self.plan.full:
+            seeds = list(dict.fromkeys(seed for seed, _ in self.lanes))
+            orders = permutations([key("order", seed, epoch) for seed in seeds], self.plan.rows, self.inputs.device)
+            if len(seeds) < len(self.lanes):
+                orders = orders[[seeds.index(seed) for seed, _ in self.lanes]]
+            self.order = torch.nn.functional.pad(orders, (0, 1), value=self.plan.rows).add_(self.starts)
             self.step_weights = self._weigh()
 
     def _weigh(self) -> Tensor | None:
-        """Σw of each step in this order, [seeds, steps] float64."""
+        """Σw of each step in this order, [lanes, steps] float64."""
         if self.weights is None:
             return None
-        order = torch.nn.functional.pad(self.order[:, :-1], (0, -self.plan.rows % self.plan.size), value=self.plan.rows)
-        weights = self.weights.index_select(0, order.reshape(-1))
-        return halving_sum(weights.view(len(order), self.plan.steps, self.plan.size), 2)
+        ordered = self.weights.index_select(0, self.order[:, :-1].reshape(-1)).view(len(self.lanes), -1)
+        whole = torch.nn.functional.pad(ordered, (0, -self.plan.rows % self.plan.size))
+        return halving_sum(whole.view(len(self.lanes), self.plan.steps, self.plan.size), 2)
 
     def gather(self, first: int, last: int) -> Iterator[Gathered]:
         """The blocks of steps `first` … `last - 1`, some at a time."""
-        orders = 1 if self.shared else self.members
-        width = max(self.inputs.shape[1], padded(self.units))
-        room = max(1, GATHERED_NUMBERS // (orders * self.plan.block_rows * width))
+        orders = self.members if len(self.lanes) > 1 or self.dropouts else 1
+        room = max(1, GATHERED_NUMBERS // (orders * self.plan.block_rows * self.width))
+        if self.whole:  # whole steps: each ends where another begins
+            room = max(1, room // self.plan.blocks(0)) * self.plan.blocks(0)
         wanted = [(step, start) for step in range(first, last) for start in self.plan.starts(step)]
         for place in range(0, len(wanted), room):
             yield self._gather(wanted[place : place + room])
@@ -154,7 +193,7 @@ class Batches:
         limits = torch.tensor(ends, device=self.within.device).unsqueeze(1)
         places = starts + self.within  # [blocks, B]
         real = places < limits
-        rows = self.order[:, torch.where(real, places, plan.rows)].transpose(0, 1)  # [blocks, seeds, B]
+        rows = self.order[:, torch.where(real, places, plan.rows)].transpose(0, 1)  # [blocks, lanes, B]
         if self.of_member is not None:
             rows = rows[:, self.of_member]  # [blocks, K, B]
         flat = rows.reshape(-1)
@@ -166,15 +205,34 @@ class Batches:
         if self.weights is None or self.step_weights is None:
             shares = (real / step_rows).unsqueeze(1)  # [blocks, 1, B]
         else:  # a batch without weight has no loss, and no gradient
-            totals = self.step_weights[:, [step for step, _ in wanted]].transpose(0, 1)  # [blocks, seeds]
+            totals = self.step_weights[:, [step for step, _ in wanted]].transpose(0, 1)  # [blocks, lanes]
             totals = (totals if self.of_member is None else totals[:, self.of_member]).unsqueeze(2)
             weights = self.weights.index_select(0, flat).view(rows.shape)
             shares = torch.where(totals > 0, weights / totals, 0.0)  # [blocks, K or 1, B]
         shares = shares.to(self.inputs.dtype)
+        kept = [(each.index, each.kept(places, self.inputs.dtype)) for each in self.dropouts]
         blocks = [
-            Block(step, start == step * plan.size, start + plan.block_rows >= end, x, t, share)
-            for (step, start), end, x, t, share in zip(
-                wanted, ends, inputs.unbind(), padded_targets.unbind(), shares.unsqueeze(3).unbind(), strict=True
+            Block(
+                step=step,
+                first=start == step * plan.size,
+                last=start + plan.block_rows >= end,
+                inputs=x,
+                targets=t,
+                shares=share,
+                real=there,
+                step_rows=plan.step_rows(step),
+                kept={index: masks[place] for index, masks in kept},
+            )
+            for place, ((step, start), end, x, t, share, there) in enumerate(
+                zip(
+                    wanted,
+                    ends,
+                    inputs.unbind(),
+                    padded_targets.unbind(),
+                    shares.unsqueeze(3).unbind(),
+                    real.to(self.inputs.dtype).unsqueeze(2).unbind(),
+                    strict=True,
+                )
             )
         ]
         return Gathered(blocks, targets, shares, step_rows)

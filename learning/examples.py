@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from learning.specs import EmbeddingSpec
+from learning.targets import Target
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Examples:
     """`inputs` [N, F]; `targets` [N, T] numbers (regression, and 0 or 1 for two classes) or [N] class numbers.
 
@@ -19,3 +22,13 @@ class Examples:
     @property
     def rows(self) -> int:
         return self.inputs.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """What a member is trained on and measured by. The last inputs are indices of the `embeddings`, one for each."""
+
+    target: Target
+    train: Examples
+    validation: Examples | None = None
+    embeddings: tuple[EmbeddingSpec, ...] = ()

@@ -6,23 +6,23 @@ A driver stops a run by no longer asking, keeps a checkpoint by `pulse.snapshot(
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from learning.batches import PaddedExamples, Plan
-from learning.evaluation import BlockedExamples, Values
-from learning.examples import Examples
+from learning.evaluation import Values
+from learning.examples import Data
+from learning.groups import Group, groups_of
 from learning.initialization import initial_weights
 from learning.layout import Layout
 from learning.population import Population
 from learning.progress import Progress
 from learning.schedule import Share, shares_of, step_cost, validation_cost
 from learning.specs import MemberSpec, moments_of
-from learning.targets import Target
 from learning.weights import member_sha256, slice_member, tensors_of
 
 PULSE = 25_000.0  # microseconds of estimated work between two pulses, so that a driver can act soon
@@ -41,7 +41,7 @@ class EpochReport:
     """`values` by (split, name), each [K] float32 on the CPU; NaN for members that ended in an earlier epoch."""
 
     epoch: int
-    step: int  # optimizer steps since the start, at the end of this epoch
+    steps: Tensor  # [K] int64: each one's optimizer steps since the start, at the end of this epoch
     values: Values
 
 
@@ -54,20 +54,34 @@ class MemberProgress:
     error: str | None
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What the members learned: the weights of each one's best epoch, or of the last without validation."""
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Members of one shape and their weights."""
 
     members: tuple[MemberSpec, ...]
     layout: Layout
     kept: Tensor  # [K, P], padded
 
-    def stacked(self) -> dict[str, Tensor]:
-        """`layers.<i>.weight` [K, in, out] and `layers.<i>.bias` [K, out], unpadded, on the CPU."""
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, as `weights.tensors_of` says, each [K, ...], unpadded, on the CPU."""
         return tensors_of(self.layout, self.kept.cpu())
 
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What the members learned: the weights of each one's best epoch, or of the last without validation."""
+
+    stacks: tuple[Stack, ...]
+
+    def tensors(self, member: int) -> dict[str, Tensor]:
+        """One member's by name, unpadded, on the CPU."""
+        stack, place = next(
+            (stack, place) for stack in self.stacks for place, spec in enumerate(stack.members) if spec.index == member
+        )
+        return slice_member(tensors_of(stack.layout, stack.kept[place : place + 1].cpu()), 0)
+
     def sha256(self, member: int) -> str:
-        return member_sha256(slice_member(tensors_of(self.layout, self.kept[member : member + 1].cpu()), 0))
+        return member_sha256(self.tensors(member))
 
 
 class Pulse:
@@ -77,42 +91,39 @@ class Pulse:
         self._run = run
         self.epochs = epochs  # those finished since the last pulse
         self.epoch = run.epoch  # finished ones
-        self.step = run.epoch * run.plan.steps + run.step
+        self.step = max(stacked.steps(run.epoch) for stacked in run.stacked)
         self.finished = run.finished
         self.fraction = run.fraction
 
     def snapshot(self) -> State:
         """A copy: training may go on while it is written."""
-        for population in self._run.populations:
-            population.take_back()
-        tensors = {name: tensor.clone() for name, tensor in self._run.progress.tensors().items()}
-        return State(tensors, {"epoch": self._run.epoch, "step": self._run.step})
+        return self._run.state()
 
     @property
     def members(self) -> tuple[MemberProgress, ...]:
         return self._run.members()
 
     def trained(self) -> Trained:
-        return Trained(self._run.specs, self._run.layout, self._run.progress.kept.clone())
+        return Trained(tuple(stacked.stack() for stacked in self._run.stacked))
 
 
 def fit(
     members: Sequence[MemberSpec],
-    target: Target,
-    train: Examples,
-    validation: Examples | None,
+    data: Data | Sequence[Data],
     *,
     state: State | None = None,
     threads: int = 1,
 ) -> Iterator[Pulse]:
     """Train K networks, from `state` if there is one, and yield a pulse at least once an epoch.
 
-    The members differ in seed, epochs, schedule, early stopping and their optimizers' numbers only; ValueError
-    otherwise. One that has ended, by failing or by its patience, disturbs no other. They run in the dtype
-    and on the device of `train.inputs`. `threads` is how many processor cores to use, and changes no bit of any result;
-    torch's own number of threads is left as it was. The last pulse is `finished`, even if `state` already was.
+    `data` is one for all members, or one for each: folds are members with rows of their own. Those of one shape are
+    stacked and trained together, the others beside them, epoch by epoch. A member that has ended, by failing or by its
+    patience, disturbs no other. They run in the dtype and on the device of their rows. `threads` is how many processor
+    cores to use, and changes no bit of any result; torch's own number of threads is left as it was. The last pulse is
+    `finished`, even if `state` already was.
     """
-    run = _Run(tuple(members), target=target, train=train, validation=validation, state=state, threads=threads)
+    every = [data] * len(members) if isinstance(data, Data) else data
+    run = _Run(groups_of(members, every), state, threads)
     with ExitStack() as stack:
         if len(run.populations) > 1 and threads > 1:
             pool = stack.enter_context(ThreadPoolExecutor(min(threads, len(run.populations))))
@@ -125,123 +136,170 @@ def _call(work: Callable[[], Any]) -> Any:
     return work()
 
 
-class _Run:
-    """The population as a whole: its chunks kept in step, its epoch and step counted."""
+class _Stacked:
+    """A group, how far it has come, and the chunks of it that are computed one by one."""
 
-    def __init__(
-        self,
-        specs: tuple[MemberSpec, ...],
-        *,
-        target: Target,
-        train: Examples,
-        validation: Examples | None,
-        state: State | None,
-        threads: int,
-    ) -> None:
-        _check_alike(specs)
-        first = specs[0]
-        self.specs = specs
-        self.epochs = torch.tensor([spec.epochs for spec in specs], dtype=torch.float64)
-        self.layout = Layout.of(first.network, train.inputs.shape[1], target.width)
-        self.plan = Plan.of(train.rows, first.batch_size)
-        self.validated = validation is not None
-        self.epoch = state.counters["epoch"] if state else 0
-        self.step = state.counters["step"] if state else 0
-        if state is None:
-            seeds = [spec.seed for spec in specs]
-            weights = initial_weights(self.layout, seeds, first.initialization, train.inputs.dtype)
-            self.progress = Progress.start(weights.to(train.inputs.device), moments_of(specs))
+    def __init__(self, group: Group, shares: Sequence[Share], epoch: int, tensors: Mapping[str, Tensor] | None) -> None:
+        self.group = group
+        self.step = 0  # of the epoch that is not finished
+        device, dtype = group.train.inputs.device, group.train.inputs.dtype
+        if tensors is None:
+            seeds = [spec.seed for spec in group.specs]
+            weights = initial_weights(group.layout, seeds, group.specs[0].initialization, dtype).to(device)
+            self.progress = Progress.start(weights, group.layout.trained, moments_of(group.specs))
         else:
-            device = train.inputs.device
-            self.progress = Progress.of({name: t.to(device, copy=True) for name, t in state.tensors.items()})
-        self.shares: list[Share] = shares_of(len(specs), self.layout, self.plan.block_rows, threads)
-        padded, blocked = PaddedExamples.of(train), BlockedExamples.of(validation) if validation else None
+            self.progress = Progress.of({name: tensor.to(device, copy=True) for name, tensor in tensors.items()})
+        self.shares = shares
         self.populations = [
-            Population(
-                specs[share.first : share.last],
-                self.layout,
-                self.progress.members(share.first, share.last),
-                self.epoch,
-                target=target,
-                plan=self.plan,
-                train=padded,
-                validation=blocked,
-                threads=share.threads,
-            )
-            for share in self.shares
+            Population(group, share, self.progress.members(share.first, share.last), epoch) for share in shares
         ]
+        self.epochs = torch.tensor([spec.epochs for spec in group.specs], dtype=torch.float64)
+        # µs of one step, and of a piece of the validation, in all chunks
+        chunks = [share.last - share.first for share in shares]
+        block_rows, blocks = group.plan.block_rows, group.plan.blocks(0)
+        self.step_cost = blocks * sum(step_cost(group.layout, chunk, block_rows) for chunk in chunks)
+        self.piece_cost = sum(validation_cost(group.layout, chunk) for chunk in chunks)
+
+    @property
+    def resting(self) -> bool:
+        return all(population.resting for population in self.populations)
+
+    def steps(self, epoch: int) -> int:
+        """Taken since the start, with `epoch` epochs finished."""
+        return epoch * self.group.plan.steps + self.step
+
+    def fractions(self, epoch: int) -> Tensor:
+        """[K] float64: how much of what is asked of each member is done."""
+        done = (self.steps(epoch) / self.group.plan.steps / self.epochs).clamp_(max=1.0)
+        return done.masked_fill_(self.progress.ended.cpu() > 0, 1.0)
+
+    def close(self, parts: Sequence[Values]) -> Values:
+        """What its chunks told at an epoch's end, together; a chunk whose members had all ended has told nothing."""
+        resting = [torch.full((share.last - share.first,), torch.nan) for share in self.shares]
+        names = next((part for part in parts if part), {})
+        return {
+            name: torch.cat([part.get(name, rest) for part, rest in zip(parts, resting, strict=True)]) for name in names
+        }
+
+    def members(self, epoch: int) -> Iterator[MemberProgress]:
+        metric = "train.loss" if self.group.measured[0] is None else "validation.loss"
+        progress = self.progress
+        columns = (progress.best_epoch, progress.best_value, progress.failed, progress.ended)
+        for spec, best, value, failed, ended in zip(
+            self.group.specs, *(each.tolist() for each in columns), strict=True
+        ):
+            yield MemberProgress(
+                index=spec.index,
+                status="failed" if failed else "succeeded" if ended or epoch >= spec.epochs else "running",
+                epoch=ended or min(epoch, spec.epochs),
+                best={"epoch": best, "metric": metric, "value": value} if best else None,
+                error="non_finite_loss" if failed else None,
+            )
+
+    def stack(self) -> Stack:
+        return Stack(self.group.specs, self.group.layout, self.progress.kept.clone())
+
+
+class _Run:
+    """The groups kept in step: all finish an epoch before any begins the next."""
+
+    def __init__(self, groups: Sequence[Group], state: State | None, threads: int) -> None:
+        self.epoch = state.counters["epoch"] if state else 0
+        self.stacked = []
+        alone = len(groups) == 1
+        for index, group in enumerate(groups):
+            # Of many groups each one is a chunk: there is enough to do side by side.
+            spread = threads if alone or len(groups) < 2 * threads else 1
+            shares = shares_of(len(group.specs), group.layout, group.plan.block_rows, spread, inside=alone)
+            stacked = _Stacked(group, shares, self.epoch, _part_of(state, index))
+            stacked.step = state.counters[f"{index}.step"] if state else 0
+            self.stacked.append(stacked)
+        self.populations = [population for stacked in self.stacked for population in stacked.populations]
+        self.lanes = min(threads, len(self.populations))
+        self.members_count = sum(len(group.specs) for group in groups)
 
     @property
     def finished(self) -> bool:
-        return all(population.resting for population in self.populations)
+        return all(stacked.resting for stacked in self.stacked)
 
     @property
     def fraction(self) -> float:
-        done = ((self.epoch + self.step / self.plan.steps) / self.epochs).clamp_(max=1.0)
-        return done.masked_fill_(self.progress.ended.cpu() > 0, 1.0).mean().item()
+        return torch.cat([stacked.fractions(self.epoch) for stacked in self.stacked]).mean().item()
+
+    def state(self) -> State:
+        for population in self.populations:
+            population.take_back()
+        tensors = {
+            f"{index}.{name}": tensor.clone()
+            for index, stacked in enumerate(self.stacked)
+            for name, tensor in stacked.progress.tensors().items()
+        }
+        steps = {f"{index}.step": stacked.step for index, stacked in enumerate(self.stacked)}
+        return State(tensors, {"epoch": self.epoch, **steps})
+
+    def members(self) -> tuple[MemberProgress, ...]:
+        found = (member for stacked in self.stacked for member in stacked.members(self.epoch))
+        return tuple(sorted(found, key=lambda member: member.index))
 
     def pulses(self, together: Callable[[Sequence[Callable[[], Any]]], list[Any]]) -> Iterator[Pulse]:
         if self.finished:
             yield Pulse(self, ())
         while not self.finished:
             spent = 0.0
-            for cost, work, step in self._epoch():
+            for cost, work, reached in self._epoch():
                 together(work)
-                self.step = step
+                for stacked, step in reached:
+                    stacked.step = step
                 spent += cost
                 if spent >= PULSE:
                     spent = 0.0
                     yield Pulse(self, ())
-            parts = together([partial(population.close, self.epoch + 1) for population in self.populations])
-            self.epoch, self.step = self.epoch + 1, 0
-            values = self._together(parts)
-            yield Pulse(self, (EpochReport(self.epoch, self.epoch * self.plan.steps, values),))
+            parts = iter(together([partial(population.close, self.epoch + 1) for population in self.populations]))
+            told = [stacked.close([next(parts) for _ in stacked.populations]) for stacked in self.stacked]
+            self.epoch += 1
+            for stacked in self.stacked:
+                stacked.step = 0
+            yield Pulse(self, (self._report(told),))
 
-    def _together(self, parts: Sequence[Values]) -> Values:
-        """One tensor of all members for each name; a chunk whose members had all ended has told nothing."""
-        names = next(part for part in parts if part)
-        resting = [torch.full((share.last - share.first,), torch.nan) for share in self.shares]
-        return {
-            name: torch.cat([part.get(name, rest) for part, rest in zip(parts, resting, strict=True)]) for name in names
-        }
+    def _epoch(self) -> Iterator[tuple[float, list[Callable[[], None]], list[tuple[_Stacked, int]]]]:
+        """(estimated microseconds, what is done at the same time, whose step has come how far then)."""
+        going = [stacked for stacked in self.stacked if not stacked.resting]
+        begun = [stacked.step for stacked in going]
+        left = [stacked.group.plan.steps - stacked.step for stacked in going]
+        cost = sum(count * stacked.step_cost for count, stacked in zip(left, going, strict=True)) / self.lanes
+        most = max(left)
+        slices = max(1, min(most, ceil(cost / PULSE)))
+        before = begun
+        for turn in range(1, slices + 1):
+            reached = [first + count * turn // slices for first, count in zip(begun, left, strict=True)]
+            work: list[Callable[[], None]] = [
+                partial(population.train, self.epoch + 1, first, last)
+                for stacked, first, last in zip(going, before, reached, strict=True)
+                if last > first
+                for population in stacked.populations
+            ]
+            yield cost / slices, work, list(zip(going, reached, strict=True))
+            before = reached
+        pieces = max((population.pieces for stacked in going for population in stacked.populations), default=0)
+        for piece in range(pieces):
+            measuring = [stacked for stacked in going if any(each.pieces > piece for each in stacked.populations)]
+            cost = sum(stacked.piece_cost for stacked in measuring) / self.lanes
+            yield cost, [partial(each.evaluate, piece) for stacked in measuring for each in stacked.populations], []
 
-    def _epoch(self) -> Iterator[tuple[float, Sequence[Callable[[], None]], int]]:
-        """(estimated microseconds, what the chunks do at the same time, steps of this epoch done then)."""
-        waves = self.shares[-1].wave + 1
-        members = max(share.last - share.first for share in self.shares)
-        cost = waves * step_cost(self.layout, members, self.plan.block_rows) * self.plan.blocks(0)
-        stride = max(1, int(PULSE / cost))
-        for first in range(self.step, self.plan.steps, stride):
-            last = min(first + stride, self.plan.steps)
-            yield cost * (last - first), self._each("train", self.epoch + 1, first, last), last
-        for piece in range(max(population.pieces for population in self.populations)):
-            yield waves * validation_cost(self.layout, members), self._each("evaluate", piece), self.plan.steps
-
-    def _each(self, name: str, *arguments: int) -> list[Callable[[], None]]:
-        return [partial(getattr(population, name), *arguments) for population in self.populations]
-
-    def members(self) -> tuple[MemberProgress, ...]:
-        metric = "validation.loss" if self.validated else "train.loss"
-        progress = self.progress
-        columns = (progress.best_epoch, progress.best_value, progress.failed, progress.ended)
-        return tuple(
-            MemberProgress(
-                index=spec.index,
-                status="failed" if failed else "succeeded" if ended or self.epoch >= spec.epochs else "running",
-                epoch=ended or min(self.epoch, spec.epochs),
-                best={"epoch": epoch, "metric": metric, "value": value} if epoch else None,
-                error="non_finite_loss" if failed else None,
-            )
-            for spec, epoch, value, failed, ended in zip(self.specs, *(each.tolist() for each in columns), strict=True)
-        )
+    def _report(self, told: Sequence[Values]) -> EpochReport:
+        """In the order of the run's members."""
+        steps = torch.zeros(self.members_count, dtype=torch.int64)
+        values: Values = {}
+        for stacked, own in zip(self.stacked, told, strict=True):
+            places = torch.tensor(stacked.group.places)
+            steps[places] = stacked.steps(self.epoch)
+            for name, numbers in own.items():
+                values.setdefault(name, torch.full((self.members_count,), torch.nan))[places] = numbers
+        return EpochReport(self.epoch, steps, values)
 
 
-def _check_alike(specs: Sequence[MemberSpec]) -> None:
-    """Raise ValueError unless the members differ in nothing but what the engine takes from each one."""
-    first = specs[0]
-    for spec in specs:
-        optimizer = replace(first.optimizer, name=spec.optimizer.name, nesterov=spec.optimizer.nesterov)
-        same = {"index", "seed", "epochs", "schedule", "early_stopping", "overrides"}
-        alike = replace(spec, optimizer=optimizer, **{name: getattr(first, name) for name in same})
-        if alike != first:
-            raise ValueError(f"member {spec.index} has another shape than member {first.index}")
+def _part_of(state: State | None, index: int) -> dict[str, Tensor] | None:
+    if state is None:
+        return None
+    prefix = f"{index}."
+    return {name.removeprefix(prefix): t for name, t in state.tensors.items() if name.startswith(prefix)}

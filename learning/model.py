@@ -1,10 +1,11 @@
-"""A trained network with its own preprocessing: raw columns in, answers out."""
+"""A trained network with its own preprocessing, or several that answer together: raw columns in, answers out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from learning.columns import Table
@@ -12,13 +13,14 @@ from learning.features import CategoricalFeature
 from learning.network import Predictor
 from learning.preprocessing import Preprocessing
 from learning.specs import NetworkSpec
+from learning.sums import halving_mean
 from learning.targets import Target
 from learning.vocabulary import Value
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Of N rows: `outputs` [N, width] as the network gave them, logits or scaled values, and what they mean."""
+    """Of N rows: `outputs` [N, width], logits or scaled values as a network gives them, and what they mean."""
 
     target: Target
     outputs: Tensor
@@ -71,3 +73,41 @@ class Model:
     @cached_property
     def _forward(self) -> Predictor:
         return Predictor(self.network, self.tensors)
+
+
+@dataclass(frozen=True, eq=False)
+class MeanModel:
+    """Several networks for one question: the members of an ensemble, or one setting's folds."""
+
+    parts: tuple[Model, ...]
+
+    @property
+    def target(self) -> Target:
+        return self.parts[0].target
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        return self.parts[0].inputs
+
+    def predict(self, columns: Table) -> Prediction:
+        return mean_prediction([part.predict(columns) for part in self.parts])
+
+
+SMALLEST = torch.finfo(torch.float64).tiny
+
+
+def mean_prediction(parts: Sequence[Prediction]) -> Prediction:
+    """The mean of probabilities, or of values in their own units, as the outputs of the one network that says it.
+
+    Such outputs, in the first one's target, are z = log p of each class, z = log(p / (1 - p)) of a yes or no, and
+    (y - shift) / scale of a value y, or its logarithm where that is the link.
+    """
+    target = parts[0].target
+    if target.task == "regression":
+        return Prediction(target, target.outputs_of(halving_mean(torch.stack([each.values() for each in parts]), 0)))
+    p = halving_mean(torch.stack([each.probabilities() for each in parts]), 0).clamp_(min=SMALLEST)
+    if target.task == "multiclass":
+        return Prediction(target, p.log())
+    if target.task == "binary":
+        return Prediction(target, (p[:, 1:] / p[:, :1]).log())
+    return Prediction(target, p.log() - (1.0 - p).clamp_(min=SMALLEST).log())

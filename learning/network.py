@@ -6,108 +6,123 @@ With y⁰ the inputs [K, B, in] and, for layer l, weight Wˡ [K, in, out] and bi
     backward    δˡ = ∂E/∂hˡ                ∂E/∂Wˡ = (yˡ⁻¹)ᵀ δˡ      ∂E/∂bˡ = Σ over rows of δˡ
                 δˡ⁻¹ = (δˡ (Wˡ)ᵀ) g'(hˡ⁻¹)
 
-All widths are padded (see `layout`), and B is a multiple of 16.
+with normalization and dropout, where a layer has them, as parts of g (see `layers`). All widths are padded (see
+`layout`), and B is a multiple of 16.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from learning.activations import ACTIVATIONS
+from learning.batches import Block
+from learning.embeddings import Embeddings
+from learning.layers import Layer, affine
 from learning.layout import Layout, padded
-from learning.specs import NetworkSpec
+from learning.specs import EmbeddingSpec, NetworkSpec
 from learning.threads import torch_threads
 from learning.weights import flat_of
 
 BLOCK_ROWS = 64
-CONTRACTION = 512  # the longest sum inside one matrix product; from about 800 on, MKL cuts it up by thread
 
 
 class Network:
-    """The layers of `weights` [K, P], seen through views, with room for the outputs of `rows` rows at a time."""
+    """The layers of `weights` [K, P], seen through views, with room for `blocks` blocks of `rows` rows."""
 
-    def __init__(self, layout: Layout, weights: Tensor, rows: int) -> None:
-        members = weights.shape[0]
+    def __init__(self, layout: Layout, weights: Tensor, rows: int, blocks: int = 1) -> None:
         self.layout = layout
-        self.weights = [layer.weight(weights) for layer in layout.layers]
-        self.biases = [layer.bias(weights) for layer in layout.layers]
-        self.activations = [ACTIVATIONS[layer.activation] for layer in layout.layers]
-        self.masks = [layer.mask(weights) for layer in layout.layers]
-        self.outputs = [weights.new_empty(members, rows, layer.padded_units) for layer in layout.layers]
-        # The sums h, in tensors of their own only where the slope is not had from the outputs.
-        self.sums = [
-            torch.empty_like(y) if activation.keeps_sums else y
-            for y, activation in zip(self.outputs, self.activations, strict=True)
-        ]
+        self.members = weights.shape[0]
+        self.embeddings = Embeddings(layout, weights, rows, blocks) if layout.embeddings else None
+        self.layers = [Layer(index, each, weights, rows, blocks) for index, each in enumerate(layout.layers)]
+        self.fed: list[Sequence[Tensor]] = []  # what each layer got in the last pass
 
-    def forward(self, inputs: Tensor, last: Tensor | None = None) -> Tensor:
-        """[K, rows, padded in] → outputs [K, rows, padded out], in `last` or a tensor that the next call overwrites."""
-        y = inputs
+    def forward(
+        self, inputs: Sequence[Tensor], last: Sequence[Tensor] | None = None, batch: Sequence[Block] | None = None
+    ) -> Sequence[Tensor]:
+        """Blocks [K or 1, rows, padded in] → outputs [K, rows, padded out], in `last` or tensors to be overwritten.
+
+        With a `batch` as in a training step, whose blocks these are: with dropout, normalized by the batch itself.
+        """
         if last is not None:
-            self.outputs[-1] = self.sums[-1] = last
-        for weight, bias, activation, mask, h, out in zip(
-            self.weights, self.biases, self.activations, self.masks, self.sums, self.outputs, strict=True
-        ):
-            _affine(y, weight, bias, out=h)
-            if h is not out:
-                out.copy_(h)
-            activation.forward(out, mask)
-            y = out
+            self.layers[-1].outputs = self.layers[-1].sums = list(last)
+        if self.embeddings is None:
+            y: Sequence[Tensor] = [each.expand(self.members, -1, -1) for each in inputs]
+        else:
+            y = self.embeddings.forward(inputs)
+        self.fed = []
+        for layer in self.layers:
+            self.fed.append(y)
+            y = layer.forward(y, batch)
         return y
 
 
 class Gradient:
-    """∂E/∂weights of a network: `flat` [K, P] after `backward` and `collect`."""
+    """∂E/∂weights of a network: `flat` [K, trained] after `backward` and `collect`.
 
-    def __init__(self, network: Network, flat: Tensor) -> None:
+    Matrix products go to tensors of their own first: written into views of `flat`, torch would take another path for
+    many members than for one. These lie one behind the other in one stretch of memory; once collected they are room
+    for whatever comes next.
+    """
+
+    def __init__(self, network: Network) -> None:
+        layout, members = network.layout, network.members
+        like = network.layers[0].weight
         self.network = network
-        self.flat = flat
-        self.weights = [torch.empty_like(weight, memory_format=torch.contiguous_format) for weight in network.weights]
-        self.biases = [bias.new_empty(bias.shape[0], bias.shape[2]) for bias in network.biases]
-        self.transposed = [weight.transpose(1, 2) for weight in network.weights]
-        self.deltas = [torch.empty_like(y) for y in network.outputs]
-        # Matrix products go to tensors of their own first: written into views of `flat`, torch would take another
-        # path for many members than for one.
-        self.parts = [
-            part.view(part.shape[0], -1) for pair in zip(self.weights, self.biases, strict=True) for part in pair
-        ]
+        self.flat = like.new_empty(members, layout.trained)
+        self.room = torch.empty_like(self.flat)
+        self.parts: list[Tensor] = []
+        self.tables = [self._part(padded(each.numbers)) for each in layout.embeddings]
+        self.weights: list[Tensor] = []
+        self.rows: list[list[Tensor]] = []  # of the bias, and of scale and shift
+        for layer in layout.layers:
+            self.weights.append(
+                self._part(layer.padded_inputs * layer.padded_units).view(-1, layer.padded_inputs, layer.padded_units)
+            )
+            self.rows.append([self._part(layer.padded_units) for _ in range(3 if layer.normalization else 1)])
+        self.transposed = [layer.weight.transpose(1, 2) for layer in network.layers]
+        self.deltas = [[torch.empty_like(y) for y in layer.outputs] for layer in network.layers]
+        self.input_deltas: list[Tensor] = []
+        if network.embeddings is not None:
+            self.input_deltas = [torch.empty_like(x) for x in network.embeddings.inputs]
 
-    def backward(self, inputs: Tensor, *, add: bool) -> None:
+    def _part(self, numbers: int) -> Tensor:
+        """The next [K, numbers] of the room."""
+        members = self.room.shape[0]
+        start = sum(part.numel() for part in self.parts)
+        self.parts.append(self.room.view(-1)[start : start + members * numbers].view(members, numbers))
+        return self.parts[-1]
+
+    def backward(self, inputs: Sequence[Tensor], batch: Sequence[Block], *, add: bool) -> None:
         """From `deltas[-1]`, which the loss has written, down to the first layer; `add`s to what is there, or replaces.
 
-        Call after `forward` of the same `inputs`, whose outputs are still in place.
+        Call after `forward` of the same `inputs` and `batch`, whose outputs are still in place.
         """
-        for index in reversed(range(len(self.weights))):
-            delta = self.deltas[index]
-            below = self.network.outputs[index - 1] if index else inputs
-            if add:
-                self.weights[index].baddbmm_(below.transpose(1, 2), delta)
-                self.biases[index].add_(delta.sum(1))
-            else:
-                torch.bmm(below.transpose(1, 2), delta, out=self.weights[index])
-                torch.sum(delta, 1, out=self.biases[index])
-            if index:
-                _affine(delta, self.transposed[index], None, out=self.deltas[index - 1])
-                self.network.activations[index - 1].backward(self.deltas[index - 1], self.network.sums[index - 1])
+        network, count = self.network, len(inputs)
+        for index in reversed(range(len(network.layers))):
+            layer, deltas = network.layers[index], self.deltas[index][:count]
+            bias, *normalization = self.rows[index]
+            if index < len(network.layers) - 1:
+                found = layer.backward(deltas, batch)
+                for part, gradient in zip(normalization, found or (), strict=True):
+                    torch.add(part, gradient, out=part) if add else part.copy_(gradient)
+            for place, (below, delta) in enumerate(zip(network.fed[index], deltas, strict=True)):
+                if add or place:
+                    self.weights[index].baddbmm_(below.transpose(1, 2), delta)
+                    bias.add_(delta.sum(1))
+                else:
+                    torch.bmm(below.transpose(1, 2), delta, out=self.weights[index])
+                    torch.sum(delta, 1, out=bias)
+            below_deltas = self.deltas[index - 1] if index else self.input_deltas
+            for delta, room in zip(deltas, below_deltas, strict=False):
+                affine(delta, self.transposed[index], None, out=room)
+        if network.embeddings is not None:
+            if not add:
+                for table in self.tables:
+                    table.zero_()
+            network.embeddings.backward(inputs, self.input_deltas[:count], self.tables)
 
     def collect(self) -> Tensor:
         return torch.cat(self.parts, 1, out=self.flat)
-
-
-def _affine(y: Tensor, weight: Tensor, bias: Tensor | None, *, out: Tensor) -> None:
-    """Write y weight (+ bias) into `out`, the sum over `in` taken 512 at a time: so no thread count changes it."""
-    width = y.shape[2]
-    if width <= CONTRACTION:
-        first, rest = (y, weight), range(0)
-    else:
-        first, rest = (y[:, :, :CONTRACTION], weight[:, :CONTRACTION]), range(CONTRACTION, width, CONTRACTION)
-    if bias is None:
-        torch.bmm(*first, out=out)
-    else:
-        torch.baddbmm(bias, *first, out=out)
-    for start in rest:
-        out.baddbmm_(y[:, :, start : start + CONTRACTION], weight[:, start : start + CONTRACTION])
 
 
 def in_blocks(inputs: Tensor) -> Tensor:
@@ -133,7 +148,10 @@ class Predictor:
 
     def __init__(self, network: NetworkSpec, tensors: Mapping[str, Tensor]) -> None:
         last = tensors[f"layers.{len(network.layers)}.weight"]
-        self.layout = Layout.of(network, tensors["layers.0.weight"].shape[0], last.shape[1])
+        tables = [tensors[f"embeddings.{i}"] for i in range(sum(name.startswith("embeddings.") for name in tensors))]
+        embeddings = [EmbeddingSpec(*table.shape) for table in tables]
+        inputs = tensors["layers.0.weight"].shape[0] - sum(each.units - 1 for each in embeddings)
+        self.layout = Layout.of(network, inputs, last.shape[1], embeddings)
         self.weights = flat_of(self.layout, {name: tensor.unsqueeze(0) for name, tensor in tensors.items()})
 
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -143,6 +161,6 @@ class Predictor:
             network = Network(self.layout, self.weights, BLOCK_ROWS)
             for index, block in enumerate(in_blocks(inputs)):
                 start = index * BLOCK_ROWS
-                outputs = network.forward(block.unsqueeze(0))[0, :, : self.layout.outputs]
-                found[start : start + BLOCK_ROWS] = outputs[: rows - start]
+                (outputs,) = network.forward([block.unsqueeze(0)])
+                found[start : start + BLOCK_ROWS] = outputs[0, : rows - start, : self.layout.outputs]
         return found

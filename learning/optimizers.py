@@ -32,7 +32,7 @@ NORM_FLOOR = 1e-6  # added to every norm, as torch does
 
 
 class Optimizer(Protocol):
-    """Made of the members' specs, their moments (`OptimizerSpec.moments`, each [K, P]), and their weights."""
+    """Made of the members' specs, their moments (`OptimizerSpec.moments`) and room to compute in, each [K, P]."""
 
     def plan(self, first: int, count: int, factors: Tensor | None) -> None:
         """Get ready for the steps `first` (from 1) … first + count - 1: what depends on t is made for all at once.
@@ -62,16 +62,16 @@ class Shaping:
 
 
 class GradientDescent:
-    def __init__(self, specs: Sequence[OptimizerSpec], moments: Mapping[str, Tensor], like: Tensor) -> None:
-        self.shape = Shaping(specs, like)
-        self.specs, self.like = specs, like
+    def __init__(self, specs: Sequence[OptimizerSpec], moments: Mapping[str, Tensor], room: Tensor) -> None:
+        self.shape = Shaping(specs, room)
+        self.specs, self.room = specs, room
         self.planned: Sequence[Tensor] = ()
-        self.momentum = _column([spec.momentum for spec in specs], like)
+        self.momentum = _column([spec.momentum for spec in specs], room)
         self.nesterov = specs[0].nesterov
         self.velocity = moments.get("velocity")
 
     def plan(self, _first: int, count: int, factors: Tensor | None) -> None:
-        self.planned = _planned(self.specs, count, factors, self.like)
+        self.planned = _planned(self.specs, count, factors, self.room)
 
     def step(self, weights: Tensor, gradient: Tensor, planned: int, /) -> None:
         self.shape(weights, gradient)
@@ -82,19 +82,18 @@ class GradientDescent:
 
 
 class RmsProp:
-    def __init__(self, specs: Sequence[OptimizerSpec], moments: Mapping[str, Tensor], like: Tensor) -> None:
-        self.shape = Shaping(specs, like)
-        self.specs, self.like = specs, like
+    def __init__(self, specs: Sequence[OptimizerSpec], moments: Mapping[str, Tensor], room: Tensor) -> None:
+        self.shape = Shaping(specs, room)
+        self.specs, self.room = specs, room
         self.planned: Sequence[Tensor] = ()
-        self.momentum = _column([spec.momentum for spec in specs], like)
+        self.momentum = _column([spec.momentum for spec in specs], room)
         self.square, self.velocity = moments["square"], moments.get("velocity")
-        self.room = torch.empty_like(like)
-        self.trace = torch.full((1, 1), TRACE, dtype=like.dtype, device=like.device)
-        self.fresh = torch.full((1, 1), 1.0 - FADING, dtype=like.dtype, device=like.device)
+        self.trace = torch.full((1, 1), TRACE, dtype=room.dtype, device=room.device)
+        self.fresh = torch.full((1, 1), 1.0 - FADING, dtype=room.dtype, device=room.device)
 
     def plan(self, _first: int, count: int, factors: Tensor | None) -> None:
         """Torch's rmsprop does not correct v for its start from zero either."""
-        self.planned = _planned(self.specs, count, factors, self.like)
+        self.planned = _planned(self.specs, count, factors, self.room)
 
     def step(self, weights: Tensor, gradient: Tensor, planned: int, /) -> None:
         self.shape(weights, gradient)
@@ -112,16 +111,16 @@ class Adam:
     w ← w - a m / (√v + e),   a = ε √(1 - β₂ᵗ) / (1 - β₁ᵗ),   e = 1e-8 √(1 - β₂ᵗ)
     """
 
-    def __init__(self, specs: Sequence[OptimizerSpec], moments: Mapping[str, Tensor], like: Tensor) -> None:
-        self.shape = Shaping(specs, like)
+    def __init__(self, specs: Sequence[OptimizerSpec], moments: Mapping[str, Tensor], room: Tensor) -> None:
+        self.shape = Shaping(specs, room)
+        self.room = room
         self.betas = sorted({spec.betas for spec in specs})
         self.of_member = [self.betas.index(spec.betas) for spec in specs]
         self.rates = torch.tensor([spec.learning_rate for spec in specs], dtype=torch.float64)
         self.mean, self.square = moments["mean"], moments["square"]
-        self.room = torch.empty_like(like)
-        self.trace = torch.full((1, 1), TRACE, dtype=like.dtype, device=like.device)
-        self.fresh_mean = _column([1.0 - spec.betas[0] for spec in specs], like)
-        self.fresh_square = _column([1.0 - spec.betas[1] for spec in specs], like)
+        self.trace = torch.full((1, 1), TRACE, dtype=room.dtype, device=room.device)
+        self.fresh_mean = _column([1.0 - spec.betas[0] for spec in specs], room)
+        self.fresh_square = _column([1.0 - spec.betas[1] for spec in specs], room)
         decays = [spec.weight_decay if spec.name == "adamw" else 0.0 for spec in specs]
         self.decays = torch.tensor(decays, dtype=torch.float64) if any(decays) else None
         self.fades: Sequence[Tensor] = ()

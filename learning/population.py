@@ -3,56 +3,39 @@
 What a member computes is the same to the bit in every chunk, so how many there are is a matter of speed alone.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from learning.batches import Batches, Gathered, PaddedExamples, Plan
-from learning.evaluation import BlockedExamples, Evaluation, Values
-from learning.layout import Layout
-from learning.losses import LOSSES, OutputMask
+from learning.batches import Batches, Gathered
+from learning.evaluation import Evaluation, Values
+from learning.groups import Group
+from learning.losses import OutputMask
 from learning.network import Gradient, Network
 from learning.optimizers import OPTIMIZERS
 from learning.patience import Judge
 from learning.progress import Progress
 from learning.rates import Rates
-from learning.specs import MemberSpec
+from learning.schedule import Share
 from learning.sums import halving_sum
-from learning.targets import Target
 from learning.threads import torch_threads
 
 
 class Population:
-    """`specs` share everything but what may differ from member to member (`fitting.fit` says what).
+    """Members `first` … `last - 1` of a group, whose `progress` this is.
 
     Only members that go on after `epoch` are computed. Once one has ended, those that go on are copies in tensors of
     their own, `live`, and come back to `progress` at each epoch's end; until then `live` is `progress` itself.
     """
 
-    def __init__(
-        self,
-        specs: Sequence[MemberSpec],
-        layout: Layout,
-        progress: Progress,
-        epoch: int,
-        *,
-        target: Target,
-        plan: Plan,
-        train: PaddedExamples,
-        validation: BlockedExamples | None,
-        threads: int,
-    ) -> None:
-        self.specs = specs
-        self.layout = layout
+    def __init__(self, group: Group, share: Share, progress: Progress, epoch: int) -> None:
+        self.group = group
+        self.layout, self.plan = group.layout, group.plan
+        self.specs = group.specs[share.first : share.last]
+        self.sources = group.sources[share.first : share.last]
+        self.measured = group.measured[share.first : share.last]
         self.progress = progress
-        self.target = target
-        self.plan = plan
-        self.examples = train
-        self.validation = validation
-        self.threads = threads
-        self.loss = LOSSES[specs[0].loss]
-        self.mask = OutputMask(layout.outputs, progress.weights)
+        self.threads = share.threads
+        self.mask = OutputMask(self.layout.outputs, progress.weights)
         self._settle(epoch)
 
     def _settle(self, epoch: int) -> None:
@@ -65,21 +48,19 @@ class Population:
         if not going:
             self.evaluation = None
             return
-        first, weights = self.living[0], self.live.weights
-        self.batches = Batches(
-            self.examples, self.plan, [spec.seed for spec in self.living], self.loss, self.layout.outputs
-        )
-        self.network = Network(self.layout, weights, self.plan.block_rows)
-        self.gradient = Gradient(self.network, torch.empty_like(weights))
+        first, weights, group = self.living[0], self.live.weights, self.group
+        orders = [(self.specs[place].seed, self.sources[place]) for place in going]
+        self.batches = Batches(group.train, self.plan, orders, group.loss, self.layout)
+        blocks = self.plan.blocks(0) if self.layout.whole_batches else 1
+        self.network = Network(self.layout, weights, self.plan.block_rows, blocks)
+        self.gradient = Gradient(self.network)
+        self.trained = weights[:, : self.layout.trained]
         optimizers = [spec.optimizer for spec in self.living]
-        self.optimizer = OPTIMIZERS[first.optimizer.name](optimizers, self.live.moments, weights)
+        self.optimizer = OPTIMIZERS[first.optimizer.name](optimizers, self.live.moments, self.gradient.room)
         self.rates = Rates(self.living, self.plan.steps, self.live.patience.slowed)
         self.judge = Judge(self.living, self.live.patience)
-        self.evaluation = (
-            None
-            if self.validation is None
-            else Evaluation(self.layout, weights, self.target, first.loss, self.validation)
-        )
+        measured = [by for by in (self.measured[place] for place in going) if by is not None]
+        self.evaluation = Evaluation(self.layout, weights, group.loss, measured) if measured else None
 
     @property
     def resting(self) -> bool:
@@ -97,17 +78,19 @@ class Population:
                 self._steps(gathered, first)
 
     def _steps(self, gathered: Gathered, first: int) -> None:
-        weights, gradient, optimizer, network = self.live.weights, self.gradient, self.optimizer, self.network
-        delta = gradient.deltas[-1]
-        outputs = delta.new_empty(len(gathered.blocks), *delta.shape)
-        for block, room in zip(gathered.blocks, outputs.unbind(), strict=True):
-            inputs = block.inputs.expand(len(self.living), -1, -1)
-            self.loss.gradient(network.forward(inputs, room), block.targets, self.mask, delta)
-            delta.mul_(block.shares)
-            gradient.backward(inputs, add=not block.first)
-            if block.last:
-                optimizer.step(weights, gradient.collect(), block.step - first)
-        losses = self.loss.examples(outputs[..., : self.layout.outputs], gathered.targets)  # [blocks, K, B]
+        gradient, optimizer, network, loss = self.gradient, self.optimizer, self.network, self.group.loss
+        outputs = self.live.weights.new_empty(len(gathered.blocks), *gradient.deltas[-1][0].shape)
+        rooms = outputs.unbind()
+        for place, batch in gathered.passes(whole=self.layout.whole_batches):
+            inputs = [block.inputs for block in batch]
+            found = network.forward(inputs, rooms[place : place + len(batch)], batch)
+            for z, block, delta in zip(found, batch, gradient.deltas[-1], strict=False):
+                loss.gradient(z, block.targets, self.mask, delta)
+                delta.mul_(block.shares)
+            gradient.backward(inputs, batch, add=not batch[0].first)
+            if batch[-1].last:
+                optimizer.step(self.trained, gradient.collect(), batch[-1].step - first)
+        losses = loss.examples(outputs[..., : self.layout.outputs], gathered.targets)  # [blocks, K, B]
         sums = halving_sum(losses.mul_(gathered.shares), -1) * gathered.step_rows  # [blocks, K] float64
         # One after the other, so that the sum is the same wherever the run was interrupted.
         self.live.loss_sum.copy_(torch.cat([self.live.loss_sum.unsqueeze(0), sums]).cumsum(0)[-1])

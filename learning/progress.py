@@ -16,7 +16,7 @@ class Progress:
     """`kept` are the weights of the best epoch so far. A member that has ended stands still, failed ones at zero."""
 
     weights: Tensor  # [K, P]
-    moments: dict[str, Tensor]  # each [K, P]
+    moments: dict[str, Tensor]  # each [K, trained]
     kept: Tensor  # [K, P]
     loss_sum: Tensor  # [K] float64: of this epoch's batch losses so far, each times its rows
     best_value: Tensor  # [K] float32
@@ -26,11 +26,11 @@ class Progress:
     patience: Patience
 
     @classmethod
-    def start(cls, weights: Tensor, moments: Sequence[str]) -> "Progress":
+    def start(cls, weights: Tensor, trained: int, moments: Sequence[str]) -> "Progress":
         members, device = weights.shape[0], weights.device
         return cls(
             weights=weights,
-            moments={name: torch.zeros_like(weights) for name in moments},
+            moments={name: weights.new_zeros(members, trained) for name in moments},
             kept=weights.clone(),
             loss_sum=torch.zeros(members, dtype=torch.float64, device=device),
             best_value=torch.full((members,), torch.inf, device=device),

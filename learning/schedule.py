@@ -17,22 +17,24 @@ MOST_MEMBERS = 128  # in one chunk: beyond, the tensors of a step leave the cach
 
 @dataclass(frozen=True)
 class Share:
-    """Members `first` … `last - 1`, computed with `threads` threads inside torch; waves follow one another."""
+    """Members `first` … `last - 1` of a group, computed with `threads` threads inside torch."""
 
     first: int
     last: int
     threads: int
-    wave: int
 
 
-def shares_of(members: int, layout: Layout, rows: int, threads: int) -> list[Share]:
-    """Chunks for as many threads as pay: members in parallel where there are many, else torch's own threads."""
+def shares_of(members: int, layout: Layout, rows: int, threads: int, *, inside: bool = True) -> list[Share]:
+    """Chunks for as many threads as pay: members in parallel where there are many, else torch's own threads.
+
+    The latter only where nothing else is computed at the same time, `inside`.
+    """
     work = members * member_cost(layout, rows)
     paying = max(1, min(threads, members, int(work / CALLS)))
     count = min(members, paying * -(-members // (paying * MOST_MEMBERS)))
-    inside = max(1, min(threads // paying, int(member_cost(layout, rows) / WIDE)))
+    own = max(1, min(threads // paying, int(member_cost(layout, rows) / WIDE))) if inside else 1
     bounds = [members * index // count for index in range(count + 1)]
-    return [Share(bounds[i], bounds[i + 1], inside, i // paying) for i in range(count)]
+    return [Share(bounds[i], bounds[i + 1], own) for i in range(count)]
 
 
 def member_cost(layout: Layout, rows: int) -> float:

@@ -112,6 +112,11 @@ class Target:
         """The same in the targets' own units."""
         return self.expected(outputs) * self._scale + self._shift
 
+    def outputs_of(self, numbers: Tensor) -> Tensor:
+        """The outputs [..., T] float64 that predict these numbers: the way back."""
+        scaled = (numbers - self._shift) / self._scale
+        return scaled.log() if self.link == "log" else scaled
+
     def choices(self, outputs: Tensor) -> Tensor:
         """[...] int64: the likeliest class of logits [..., width], the first where several are; of a multilabel target
         [..., T], 1 for each that is likelier true than not.

@@ -21,7 +21,7 @@ _EPOCHS = 1_024  # in a block at most
 
 @dataclass(frozen=True)
 class Chunk:
-    """The series `split`.`name` from `first_epoch` (counted from 1) on: `steps` [E] and `values` [E, K]."""
+    """The series `split`.`name` from `first_epoch` (counted from 1) on: `values` [E, K], and `steps` [E, K] or [E, 1]."""
 
     split: str
     name: str
@@ -60,8 +60,8 @@ def write(tx: Connection, tenant: str, run_id: str, chunks: Sequence[Chunk]) -> 
 
 
 def read(row: RowMapping) -> Chunk:
-    steps = np.frombuffer(row["steps"], dtype="<i8")
-    values = np.frombuffer(row["values"], dtype="<f4").reshape(len(steps), row["members"])
+    values = np.frombuffer(row["values"], dtype="<f4").reshape(-1, row["members"])
+    steps = np.frombuffer(row["steps"], dtype="<i8").reshape(len(values), -1)
     return Chunk(row["split"], row["name"], row["first_epoch"], steps, values)
 
 
@@ -89,7 +89,7 @@ def _merged(block: Chunk | None, piece: Chunk) -> Chunk:
     start, members = _start(piece), piece.values.shape[1]
     begin, end = piece.first_epoch - start, piece.first_epoch - start + len(piece.steps)
     length = max(end, 0 if block is None else len(block.steps))
-    steps = np.full(length, -1, dtype=np.int64)
+    steps = np.full((length, piece.steps.shape[1]), -1, dtype=np.int64)
     values = np.full((length, members), np.nan, dtype=np.float32)
     if block is not None:
         steps[: len(block.steps)] = block.steps

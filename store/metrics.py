@@ -99,9 +99,10 @@ def _curves(series: list[Chunk], member: int | None, ended: dict[int, int], poin
     indices = np.arange(count) if member is None else np.arange(count)[member : member + 1]
     epochs = np.concatenate([chunk.epochs for chunk in series])
     steps = np.concatenate([chunk.steps for chunk in series])
+    steps = np.broadcast_to(steps, (len(steps), count))[:, indices]
     values = np.concatenate([chunk.values[:, indices] for chunk in series])
     last = np.array([ended.get(int(index), _FOREVER) for index in indices], dtype=np.int64)
-    shown = (steps >= 0)[:, None] & (epochs[:, None] <= last)
+    shown = (steps >= 0) & (epochs[:, None] <= last)
     if points is not None and shown.size:
         shown = extremes(values, shown, points)
     return _Curves(series[0].split, series[0].name, epochs, indices, steps, values, shown)
@@ -122,7 +123,9 @@ def _rows(group: Sequence[_Curves], beyond: tuple[Any, ...], limit: int) -> list
     for epoch, member, number, at, column in places.T:
         curves = ordered[number]
         if (epoch, member, curves.split, curves.name) > beyond:
-            rows.append(_row(curves, int(epoch), int(member), int(curves.steps[at]), float(curves.values[at, column])))
+            rows.append(
+                _row(curves, int(epoch), int(member), int(curves.steps[at, column]), float(curves.values[at, column]))
+            )
             if len(rows) == limit:
                 break
     return rows

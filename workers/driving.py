@@ -19,8 +19,9 @@ from store.settings import Settings
 from workers.drain import Drain
 from workers.failures import NON_FINITE, Failure, failure_of
 from workers.heartbeat import Heartbeat
+from workers.ranking import Ranking
 from workers.reading import Tables
-from workers.reporting import Reporter, best_of
+from workers.reporting import Reporter
 from workers.results import Outcome
 
 log = structlog.get_logger(__name__)
@@ -75,10 +76,9 @@ class _Attempt:
         """Until the fit is done or something else is asked for; how the run ends then."""
         experiment = self._prepared()
         epochs = max(member.epochs for member in experiment.members)
-        reporter = Reporter(epochs, len(experiment.members))
-        for pulse in fit(
-            experiment.members, experiment.target, experiment.train, experiment.validation, threads=self._place.threads
-        ):
+        ranking = Ranking(self._claim.spec, experiment.members)
+        reporter = Reporter(epochs, len(experiment.members), ranking)
+        for pulse in fit(experiment.members, experiment.data, threads=self._place.threads):
             self._heart.advance()
             reporter.take(pulse)
             if reporter.is_due():
@@ -122,8 +122,7 @@ class _Attempt:
             raise BlobMissing(self._claim.dataset.id)
         target = spec["target"]
         names = [*spec["features"], *([target] if isinstance(target, str) else target)]
-        if spec["sample_weight"] is not None:
-            names.append(spec["sample_weight"])
+        names += [name for name in (spec["sample_weight"], (spec["validation"] or {}).get("column")) if name]
         path = self.patiently(lambda: self._place.blobs.local_path(blob))
         table = self._place.tables.read(path, names)
         self._heart.advance()
@@ -158,13 +157,13 @@ class _Attempt:
         return told
 
     def _finished(self, experiment: Experiment, reporter: Reporter, pulse: Pulse) -> Ending:
-        if best_of(pulse.members) is None:
-            return self._told(reporter, pulse, self.failed(NON_FINITE))
         report = reporter.report(pulse, whole=True)
-        outcome = Outcome(self._claim, experiment, pulse)
+        if report.best is None:
+            return self._told(reporter, pulse, self.failed(NON_FINITE))
+        outcome = Outcome(self._claim, experiment, pulse, reporter)
         blob = self.patiently(lambda: self._place.blobs.put(outcome.weights_file()))
         warnings = self.patiently(self._warnings)
-        result = outcome.result(reporter, blob, warnings, self._place.device, self._place.threads)
+        result = outcome.result(blob, warnings, self._place.device, self._place.threads)
 
         def succeeded(tx: Connection) -> None:
             leases.record(tx, *self._held, report)

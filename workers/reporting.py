@@ -11,8 +11,8 @@ from learning.fitting import EpochReport, MemberProgress, Pulse
 from store.chunks import Chunk
 from store.leases import Report
 from store.members import MemberReport
+from workers.ranking import Metrics, Ranking, Standing
 
-Metrics = dict[str, dict[str, float]]
 Values = Mapping[tuple[str, str], Tensor]  # by split and name, a number for each member
 
 _LOOK_SECONDS = 0.25
@@ -23,8 +23,11 @@ _MEMBERS_A_SECOND = 1_000  # rows written: a large population's members are told
 class Reporter:
     """Keeps the epochs that are not written yet, and each member's metrics at its best epoch."""
 
-    def __init__(self, epochs: int, members: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, epochs: int, members: int, ranking: Ranking, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._epochs = epochs
+        self._ranking = ranking
         self._members_seconds = members / _MEMBERS_A_SECOND
         self._clock = clock
         self._began_at = clock()
@@ -48,18 +51,19 @@ class Reporter:
     def report(self, pulse: Pulse, *, whole: bool = False) -> Report:
         """All that is new since it was last `written`; `whole` leaves no member out."""
         members = pulse.members
-        best = best_of(members)
         self._remember_best(members)
+        first = self.first(members)
         told = None
         for waiting in self._waiting:
             self._last = _after(self._last, waiting.values)
         if self._waiting:
-            told = {"epoch": self._waiting[-1].epoch, "metrics": _metrics(self._last, best)}
+            now = first and self._ranking.metrics_of(first, members, lambda each: _metrics(self._last, each))
+            told = {"epoch": self._waiting[-1].epoch, "metrics": now or {}}
         named = whole or self._clock() - self._members_at >= self._members_seconds
         return Report(
             progress=self._progress(pulse),
-            metrics=self.metrics(best),
-            best=shown(best),
+            metrics=first.metrics if first else {},
+            best=first.best if first else None,
             chunks=_chunks(self._waiting),
             members=[self.member(each) for each in members] if named else (),
             told=told,
@@ -74,9 +78,9 @@ class Reporter:
             self._members_at = self._written_at
         self._waiting = []
 
-    def metrics(self, best: MemberProgress | None) -> Metrics:
-        """The best member's at its best epoch."""
-        return _metrics(self._at_best, best)
+    def first(self, members: Sequence[MemberProgress]) -> Standing | None:
+        """Who stands first by what has been reported, with their metrics at their best epochs."""
+        return self._ranking.first(members, lambda each: _metrics(self._at_best, each))
 
     def member(self, progress: MemberProgress, **more: Any) -> MemberReport:
         said: dict[str, Any] = {
@@ -108,16 +112,6 @@ class Reporter:
         }
 
 
-def best_of(members: Sequence[MemberProgress]) -> MemberProgress | None:
-    """The member whose best value is the lowest, the first of several; none before an epoch has finished."""
-    able = [(each.best["value"], each.index) for each in members if each.best and each.status != "failed"]
-    return members[min(able)[1]] if able else None
-
-
-def shown(best: MemberProgress | None) -> dict[str, Any] | None:
-    return {"member": best.index, **best.best} if best and best.best else None
-
-
 def _after(before: Values, now: Values) -> Values:
     """The latest figures; of a member that had ended, those it ended with."""
     return {
@@ -126,18 +120,19 @@ def _after(before: Values, now: Values) -> Values:
     }
 
 
-def _metrics(values: Values, member: MemberProgress | None) -> Metrics:
+def _metrics(values: Values, member: MemberProgress) -> Metrics:
     found: Metrics = {}
-    if member is not None:
-        for (split, name), numbers in values.items():
-            found.setdefault(split, {})[name] = float(numbers[member.index])
+    for (split, name), numbers in values.items():
+        found.setdefault(split, {})[name] = float(numbers[member.index])
     return found
 
 
 def _chunks(reports: Sequence[EpochReport]) -> list[Chunk]:
     if not reports:
         return []
-    steps = np.array([each.step for each in reports], dtype=np.int64)
+    steps = np.stack([each.steps.numpy() for each in reports])
+    if (steps == steps[:, :1]).all():
+        steps = steps[:, :1]
     first = reports[0]
     return [
         Chunk(*series, first.epoch, steps, np.stack([each.values[series].numpy() for each in reports]))

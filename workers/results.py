@@ -1,6 +1,7 @@
 """What a finished attempt leaves: its metrics, its weights as one file, and the receipt by which it can be repeated."""
 
 import platform
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -10,57 +11,53 @@ import torch
 from learning.examples import Examples
 from learning.experiment import Experiment
 from learning.fitting import Pulse
+from learning.keeping import keep
 from learning.metrics import measure
+from learning.model import Prediction, mean_prediction
 from learning.network import Predictor
-from learning.weights import member_sha256, slice_member
+from learning.weights import together_sha256
 from store import weights
 from store.claims import Claim
 from store.finishing import Result
-from workers.reporting import Reporter, best_of, shown
+from workers.ranking import Metrics, means
+from workers.reporting import Reporter
 
-FORMAT = "learnd.weights/1"
 _LIBRARIES = ("learnd", "torch", "numpy")
 
 
 class Outcome:
     """Of a fit that ended with at least one member that did not fail."""
 
-    def __init__(self, claim: Claim, experiment: Experiment, pulse: Pulse) -> None:
-        best = best_of(pulse.members)
-        if best is None:
+    def __init__(self, claim: Claim, experiment: Experiment, pulse: Pulse, reporter: Reporter) -> None:
+        first = reporter.first(pulse.members)
+        if first is None:
             raise ValueError("no member has finished an epoch")
         self._claim = claim
         self._experiment = experiment
-        self._members = pulse.members
-        self._best = best
-        self._tensors = pulse.trained().stacked()
-        members = range(len(pulse.members))
-        self._hashes = [member_sha256(slice_member(self._tensors, index)) for index in members]
+        self._progress = pulse.members
+        self._reporter = reporter
+        self._first = first
+        trained = pulse.trained()
+        self._tensors, self._header = keep(experiment, trained, first.members)
+        self._predicting = [trained.tensors(index) for index in first.members]
 
     def weights_file(self) -> bytes:
-        experiment = self._experiment
-        members = zip(experiment.members, self._hashes, strict=True)
-        header = {
-            "format": FORMAT,
-            "task": self._claim.task,
-            "preprocessing": experiment.preprocessing.to_json(),
-            "target": experiment.target.to_json(),
-            "network": self._claim.spec["network"],
-            "members": [{"index": spec.index, "seed": spec.seed, "sha256": sha256} for spec, sha256 in members],
-            "best": self._best.index,
-        }
-        return weights.pack({name: tensor.numpy() for name, tensor in self._tensors.items()}, header)
+        return weights.pack({name: tensor.numpy() for name, tensor in self._tensors.items()}, self._header)
 
-    def result(
-        self, reporter: Reporter, blob: str, warnings: list[dict[str, Any]], device: str, threads: int
-    ) -> Result:
-        sha256 = self._hashes[self._best.index]
+    def result(self, blob: str, warnings: list[dict[str, Any]], device: str, threads: int) -> Result:
+        sha256 = together_sha256(self._predicting)
+        metrics = self._metrics()
+        best = self._first.best
+        if self._claim.spec.get("ensemble") and best["metric"] == "validation.loss":
+            best = {**best, "value": metrics["validation"]["loss"]}
         return Result(
-            metrics=self._metrics(reporter),
-            best=shown(self._best),
+            metrics=metrics,
+            best=best,
             members=[
-                reporter.member(each, status="failed" if each.status == "failed" else "succeeded", weights_sha256=hash_)
-                for each, hash_ in zip(self._members, self._hashes, strict=True)
+                self._reporter.member(
+                    each, status="failed" if each.status == "failed" else "succeeded", weights_sha256=entry["sha256"]
+                )
+                for each, entry in zip(self._progress, self._header["members"], strict=True)
             ],
             weights_blob=blob,
             weights_sha256=sha256,
@@ -69,20 +66,50 @@ class Outcome:
             receipt=self._receipt(sha256, device, threads),
         )
 
-    def _metrics(self, reporter: Reporter) -> dict[str, dict[str, float]]:
-        """As told at the best epoch, with what is too dear to measure every epoch; the test split for the only time."""
-        found = reporter.metrics(self._best)
-        spec = self._experiment.members[self._best.index]
-        predict = Predictor(spec.network, slice_member(self._tensors, self._best.index))
+    def _metrics(self) -> Metrics:
+        """As told at the best epochs, with what is too dear to measure every epoch; the test split for the only time.
 
-        def measured(examples: Examples) -> dict[str, float]:
-            outputs = predict(examples.inputs)
-            return measure(self._experiment.target, spec.loss, outputs, examples.targets, examples.weights)
+        Of folds the validation's are the means of each fold's own; of an ensemble all are those of its mean.
+        """
+        found = {split: dict(names) for split, names in self._first.metrics.items()}
+        members = [self._experiment.members[index] for index in self._first.members]
+        folds = [self._experiment.fold_of(member) for member in members]
+        predictors = [
+            Predictor(member.network, tensors) for member, tensors in zip(members, self._predicting, strict=True)
+        ]
 
-        if self._experiment.validation is not None:
-            found["validation"] = measured(self._experiment.validation) | found["validation"]
-        if self._experiment.test is not None:
-            found["test"] = measured(self._experiment.test)
+        def predicted(split: str, places: Sequence[int]) -> tuple[Prediction, Examples]:
+            parts = []
+            for place in places:
+                examples: Examples = getattr(folds[place], split)
+                parts.append(Prediction(folds[place].target, predictors[place](examples.inputs)))
+            first: Examples = getattr(folds[places[0]], split)
+            return (parts[0] if len(parts) == 1 else mean_prediction(parts)), first
+
+        def measured(split: str, places: Sequence[int]) -> dict[str, float]:
+            prediction, examples = predicted(split, places)
+            member = members[places[0]]
+            return measure(
+                prediction.target,
+                member.loss,
+                prediction.outputs,
+                examples.targets,
+                examples.weights,
+                smoothing=member.label_smoothing,
+            )
+
+        everybody = range(len(members))
+        if folds[0].validation is not None and folds[0].index is not None:
+            each_fold = [{"validation": measured("validation", [place])} for place in everybody]
+            told = means(each_fold) if len(each_fold) > 1 else each_fold[0]
+            for split, names in told.items():
+                found[split] = names | found.get(split, {})
+        elif folds[0].validation is not None:
+            exact = measured("validation", everybody)
+            found["validation"] = exact if len(members) > 1 else exact | found["validation"]
+            found.pop("validation_std", None)
+        if folds[0].test is not None:
+            found["test"] = measured("test", everybody)
         return found
 
     def _receipt(self, sha256: str, device: str, threads: int) -> dict[str, Any]:

@@ -141,5 +141,5 @@ def _warm_up(threads: int) -> None:
         "split_seed": 0,
     }
     experiment = prepare(spec, table)
-    for pulse in fit(experiment.members, experiment.target, experiment.train, experiment.validation, threads=threads):
+    for pulse in fit(experiment.members, experiment.data, threads=threads):
         pulse.trained().sha256(0)

@@ -8,6 +8,7 @@ from flask.views import MethodView
 from service.blueprint import Resource
 from service.openapi import SAFETENSORS
 from service.parts import parts, tenant
+from service.problems import Invalid
 from service.schemas.metrics import MemberQuery
 from service.serving import kept
 from store import runs
@@ -24,6 +25,9 @@ class Weights(MethodView):
         with parts().database.read() as tx:
             run = runs.get(tx, tenant(), id)
         member = kept.member_of(parts().database, run, query.get("member"))
+        if member is None:
+            told = ", ".join(map(str, (run.best or {})["members"]))
+            raise Invalid({"member": f"required here, for this run answers by several; by members {told}"})
         content = kept.file_of(parts().blobs, run, member)
         name = f"{run.id}-{member}.safetensors"
         return Response(

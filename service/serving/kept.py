@@ -1,10 +1,9 @@
 """The weights that a run kept: which member's are meant, and that member's file to take away."""
 
-from typing import Any
-
-import numpy as np
+import torch
 from sqlalchemy import Connection
 
+from learning.keeping import Kept
 from service.problems import Clash, Invalid
 from store import members, weights
 from store.blobs import Blobs
@@ -20,12 +19,16 @@ def blob_of(run: Run) -> str:
     return run.weights_blob
 
 
-def member_of(database: Database, run: Run, asked: int | None) -> int:
-    """The member asked for, or the best. Raises Clash without weights, Invalid for a member that is not there."""
+def member_of(database: Database, run: Run, asked: int | None) -> int | None:
+    """The member asked for, or the best; None where several answer together.
+
+    Raises Clash without weights, Invalid for a member that is not there.
+    """
     blob_of(run)
     if asked is None:
         assert run.best is not None, "weights are kept together with the best"
-        return int(run.best["member"])
+        best: int | None = run.best["member"]
+        return best
     with database.read() as tx:
         member = existing(tx, run, asked)
     if member.best is None:  # in the file stand the weights that it began with
@@ -44,13 +47,10 @@ def existing(tx: Connection, run: Run, asked: int) -> members.Member:
 
 def file_of(blobs: Blobs, run: Run, member: int) -> bytes:
     """One member as a safetensors file of its own, its header telling of it alone."""
-    tensors, header = read(blobs, blob_of(run), member)
-    return weights.pack(tensors, header)
+    tensors, header = read(blobs, blob_of(run)).member(member)
+    return weights.pack({name: tensor.numpy() for name, tensor in tensors.items()}, header)
 
 
-def read(blobs: Blobs, key: str, member: int) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
-    """One member's tensors, and the header with that member alone."""
-    stacked, header = weights.unpack(blobs.get(key))
-    place = next(place for place, each in enumerate(header["members"]) if each["index"] == member)
-    tensors = {name: array[place].copy() for name, array in stacked.items()}
-    return tensors, {**header, "members": [header["members"][place]], "best": member}
+def read(blobs: Blobs, key: str) -> Kept:
+    arrays, header = weights.unpack(blobs.get(key))
+    return Kept({name: torch.from_numpy(array) for name, array in arrays.items()}, header)

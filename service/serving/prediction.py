@@ -7,7 +7,7 @@ from typing import Any
 from flask import Request
 from marshmallow import ValidationError
 
-from learning.model import Model
+from learning.model import MeanModel, Model
 from service import strict_json
 from service.blueprint import read_body, require_json
 from service.problems import Invalid, Malformed, NotAcceptable, flatten
@@ -47,7 +47,7 @@ def read(request: Request) -> Asked:
     return Asked(instances, found["probabilities"], found.get("member"))
 
 
-def answer(model: Model, asked: Asked) -> dict[str, Any]:
+def answer(model: Model | MeanModel, asked: Asked) -> dict[str, Any]:
     outcomes = model.target.outcomes
     if asked.probabilities and outcomes is None:
         raise Invalid({"probabilities": "false: a regression has none"})

@@ -2,14 +2,10 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from concurrent.futures import Future
 
-import torch
-
-from learning.model import Model
-from learning.preprocessing import Preprocessing
-from learning.specs import LayerSpec, NetworkSpec
-from learning.targets import Target
+from learning.model import MeanModel, Model
 from service.problems import Clash
 from service.serving import kept
 from store.blobs import Blobs
@@ -23,10 +19,10 @@ class ServedModels:
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
-        self._models: OrderedDict[tuple[str, int], Future[Model]] = OrderedDict()
+        self._models: OrderedDict[tuple[str, int | None], Future[Model | MeanModel]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, blob: str, member: int) -> Model:
+    def get(self, blob: str, member: int | None) -> Model | MeanModel:
         """Raises Clash for a member whose weights are not finite, BlobMissing where they are gone."""
         place = (blob, member)
         with self._lock:
@@ -34,7 +30,7 @@ class ServedModels:
             if found is not None:
                 self._models.move_to_end(place)
             else:
-                mine: Future[Model] = Future()
+                mine: Future[Model | MeanModel] = Future()
                 self._models[place] = mine
         if found is not None:
             return found.result()
@@ -49,18 +45,11 @@ class ServedModels:
             self._forget()
         return mine.result()
 
-    def _load(self, blob: str, member: int) -> Model:
-        arrays, header = kept.read(self._blobs, blob, member)
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+    def _load(self, blob: str, member: int | None) -> Model | MeanModel:
+        model = kept.read(self._blobs, blob).model(member)
+        if not all(bool(tensor.isfinite().all()) for part in _parts(model) for tensor in part.tensors.values()):
             raise Clash(f"Member {member} failed before it had weights to keep.")
-        layers = tuple(LayerSpec(layer["units"], layer["activation"]) for layer in header["network"]["layers"])
-        return Model(
-            preprocessing=Preprocessing.from_json(header["preprocessing"]),
-            target=Target.from_json(header["target"]),
-            network=NetworkSpec(layers),
-            tensors=tensors,
-        )
+        return model
 
     def _forget(self) -> None:
         sizes = {place: _bytes(model.result()) for place, model in self._models.items() if model.done()}
@@ -69,5 +58,9 @@ class ServedModels:
             del sizes[oldest], self._models[oldest]
 
 
-def _bytes(model: Model) -> int:
-    return sum(tensor.nbytes for tensor in model.tensors.values())
+def _parts(model: Model | MeanModel) -> Sequence[Model]:
+    return model.parts if isinstance(model, MeanModel) else [model]
+
+
+def _bytes(model: Model | MeanModel) -> int:
+    return sum(tensor.nbytes for part in _parts(model) for tensor in part.tensors.values())

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from learning import fitting, schedule
+from learning.examples import Data
 from learning.fitting import fit
 from learning.specs import EarlyStoppingSpec
 from tests.learning.trials import alone, examples, member, members, run, target
@@ -60,12 +61,12 @@ def test_members_that_ended_rest_and_disturb_no_other(size, monkeypatch):
 
 
 def test_a_snapshot_between_epochs_holds_those_that_ended_and_those_that_go_on(monkeypatch):
-    monkeypatch.setattr(fitting, "PULSE", 0.0)
+    monkeypatch.setattr(fitting, "PULSE", 1e-9)
     specs = [member(0, **GIVEN, early_stopping=EarlyStoppingSpec(1)), member(1, **GIVEN)]
     straight = fitted(specs)
     end = straight.last.members[0].epoch
     state = None
-    for pulse in fit(specs, target("multiclass", 3), TRAIN, VALIDATION):
+    for pulse in fit(specs, Data(target("multiclass", 3), TRAIN, VALIDATION)):
         if pulse.epoch > end and pulse.step % 4 == 2:
             state = pulse.snapshot()
             break

@@ -38,7 +38,7 @@ before = held("VmRSS")
 table = {f"x{i}": NumericColumn(torch.rand(rows, dtype=torch.float64)) for i in range(features)}
 table["y"] = NumericColumn(torch.rand(rows, dtype=torch.float64))
 found = prepare(spec | {"features": [f"x{i}" for i in range(features)]}, table)
-for pulse in fit(found.members, found.target, found.train, found.validation, threads=2):
+for pulse in fit(found.members, found.data, threads=2):
     if pulse.epochs:
         kept = pulse.snapshot()
 print(held("VmHWM") - before)

@@ -48,6 +48,12 @@ def table():
     }
 
 
+def only(found):
+    """The fold that there is where there are none."""
+    (fold,) = found.folds
+    return fold
+
+
 def spec(**changes):
     return copy.deepcopy(SPEC) | changes
 
@@ -55,17 +61,17 @@ def spec(**changes):
 def test_one_spec_and_one_table_become_all_that_training_needs():
     found = prepare(SPEC, table())
     assert [member.seed for member in found.members] == [0, 1, 0, 1]
-    assert found.target.classes == ("setosa", "versicolor", "virginica")
-    assert found.preprocessing.features == ("x", "colour")
-    assert found.train.inputs.shape == (61, 4)
-    assert found.train.targets.shape == (61,)
-    assert (found.validation.rows, found.test.rows) == (18, 9)
+    assert only(found).target.classes == ("setosa", "versicolor", "virginica")
+    assert only(found).preprocessing.features == ("x", "colour")
+    assert only(found).train.inputs.shape == (61, 4)
+    assert only(found).train.targets.shape == (61,)
+    assert (only(found).validation.rows, only(found).test.rows) == (18, 9)
     assert found.rows == {"train": 61, "validation": 18, "test": 9, "dropped": 2}
 
 
 def test_rows_without_a_target_are_in_no_split_and_the_others_keep_their_place():
     found = prepare(SPEC, table())
-    rows = torch.cat(found.split).sort().values.tolist()
+    rows = torch.cat(only(found).rows).sort().values.tolist()
     assert rows == [row for row in range(ROWS) if row not in (7, 70)]
     assert [warning["code"] for warning in found.warnings] == ["missing_target"]
     assert "2" in found.warnings[0]["message"]
@@ -74,53 +80,55 @@ def test_rows_without_a_target_are_in_no_split_and_the_others_keep_their_place()
 def test_a_row_is_dropped_if_any_of_its_targets_is_missing():
     found = prepare(spec(target=["y", "z"], task="regression", loss="squared_error"), table())
     assert found.rows["dropped"] == 2
-    assert {5, 6}.isdisjoint(torch.cat(found.split).tolist())
-    assert found.train.targets.shape[1] == 2
+    assert {5, 6}.isdisjoint(torch.cat(only(found).rows).tolist())
+    assert only(found).train.targets.shape[1] == 2
 
 
 def test_a_split_holds_the_encoded_rows_it_names():
     found, columns = prepare(SPEC, table()), table()
-    for part, examples in zip(found.split, (found.train, found.validation, found.test), strict=True):
+    for part, examples in zip(
+        only(found).rows, (only(found).train, only(found).validation, only(found).test), strict=True
+    ):
         chosen = {name: take(column, part) for name, column in columns.items()}
-        assert examples.inputs.equal(found.preprocessing.encode(chosen))
+        assert examples.inputs.equal(only(found).preprocessing.encode(chosen))
         assert examples.targets.tolist() == columns["kind"].codes[part].tolist()
 
 
 def test_what_is_fitted_has_seen_no_row_but_the_train_rows():
     whole = prepare(spec(target="y", task="regression", loss="squared_error"), table())
     changed = table()
-    elsewhere = torch.cat([whole.split.validation, whole.split.test])
+    elsewhere = torch.cat([only(whole).rows.validation, only(whole).rows.test])
     changed["x"].values[elsewhere] = 1e6
     changed["y"].values[elsewhere] = -1e6
     again = prepare(spec(target="y", task="regression", loss="squared_error"), changed)
-    assert again.preprocessing == whole.preprocessing
-    assert again.target == whole.target
-    assert again.train.inputs.equal(whole.train.inputs)
+    assert only(again).preprocessing == only(whole).preprocessing
+    assert only(again).target == only(whole).target
+    assert only(again).train.inputs.equal(only(whole).train.inputs)
 
 
 def test_classes_are_stratified():
     found = prepare(SPEC, table())
-    assert torch.bincount(found.test.targets).tolist() == [3, 3, 3]
-    assert torch.bincount(found.validation.targets).tolist() == [6, 6, 6]
+    assert torch.bincount(only(found).test.targets).tolist() == [3, 3, 3]
+    assert torch.bincount(only(found).validation.targets).tolist() == [6, 6, 6]
 
 
 @pytest.mark.parametrize("validation", [None, {"fraction": 0.0}])
 def test_without_validation_or_test_there_are_no_examples_of_either(validation):
     found = prepare(spec(validation=validation, test={"fraction": 0.0}), table())
-    assert found.validation is None
-    assert found.test is None
-    assert found.train.rows == ROWS - 2
+    assert only(found).validation is None
+    assert only(found).test is None
+    assert only(found).train.rows == ROWS - 2
 
 
 def test_the_counts_are_those_that_a_dry_run_promises():
     found = prepare(SPEC, table())
-    assert tuple(map(len, found.split)) == split_counts(ROWS - 2, validation=0.2, test=0.1)
+    assert tuple(map(len, only(found).rows)) == split_counts(ROWS - 2, validation=0.2, test=0.1)
 
 
 def test_neither_the_members_nor_the_features_change_the_split():
     whole = prepare(SPEC, table())
     other = prepare(spec(sweep={}, seed=99, features=["colour"], epochs=7), table())
-    assert all(one.equal(another) for one, another in zip(whole.split, other.split, strict=True))
+    assert all(one.equal(another) for one, another in zip(only(whole).rows, only(other).rows, strict=True))
 
 
 @pytest.mark.parametrize("name", ["story", "kind "])
@@ -144,14 +152,14 @@ def test_a_split_that_would_be_too_small_is_refused():
 def test_the_kept_model_measures_to_the_bit_what_was_told_of_its_best_epoch(target, task, loss):
     found = prepare(spec(target=target, task=task, loss=loss, epochs=6), table())
     told = {}
-    for pulse in fit(found.members, found.target, found.train, found.validation):
+    for pulse in fit(found.members, found.data):
         told |= {report.epoch: report.values for report in pulse.epochs}
     trained, columns = pulse.trained(), table()
-    rows = {name: take(column, found.split.validation) for name, column in columns.items()}
+    rows = {name: take(column, only(found).rows.validation) for name, column in columns.items()}
     for progress, member in zip(pulse.members, found.members, strict=True):
-        tensors = slice_member(trained.stacked(), member.index)
-        model = Model(found.preprocessing, found.target, member.network, tensors)
-        measured = measure(found.target, loss, model.predict(rows).outputs, found.validation.targets)
+        tensors = slice_member(trained.stacks[0].tensors(), member.index)
+        model = Model(only(found).preprocessing, only(found).target, member.network, tensors)
+        measured = measure(only(found).target, loss, model.predict(rows).outputs, only(found).validation.targets)
         values = told[progress.best["epoch"]]
         for name in ("loss", "accuracy") if task == "multiclass" else ("loss", "rmse", "mae", "r2"):
             expected = values["validation", name][member.index]

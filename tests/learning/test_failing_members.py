@@ -28,12 +28,12 @@ def test_a_diverging_member_fails_and_disturbs_no_other(size, monkeypatch):
 def test_a_failed_member_keeps_finite_weights_and_tells_nothing_more():
     train, validation = examples("regression", 100, 4, 2), examples("regression", 50, 4, 2, seed=1)
     found = run(specs(0.01, 1e20, epochs=3), "regression", 2, train, validation)
-    assert all(tensor[1].isfinite().all() for tensor in found.trained.stacked().values())
+    assert all(tensor[1].isfinite().all() for tensor in found.trained.stacks[0].tensors().values())
     told = found.told(1, "loss")
     assert not torch.tensor(told[0]).isfinite()
     assert torch.tensor(told[1:]).isnan().all()
     assert found.last.members[1].best is None
-    assert not found.state.tensors["weights"][1].any(), "it rests, and infinite numbers slow nobody down"
+    assert not found.state.tensors["0.weights"][1].any(), "it rests, and infinite numbers slow nobody down"
 
 
 def test_a_member_whose_last_step_was_its_undoing_fails_too():
@@ -42,7 +42,7 @@ def test_a_member_whose_last_step_was_its_undoing_fails_too():
     found = run(specs(0.01, 1e39, epochs=1, batch_size=100), "regression", 2, train)
     assert torch.tensor(found.told(1, "loss", "train")).isfinite().all()
     assert [each.status for each in found.last.members] == ["succeeded", "failed"]
-    assert all(tensor[1].isfinite().all() for tensor in found.trained.stacked().values())
+    assert all(tensor[1].isfinite().all() for tensor in found.trained.stacks[0].tensors().values())
 
 
 def test_a_run_ends_when_all_its_members_have_failed():

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from learning import fitting
+from learning.examples import Data
 from learning.fitting import fit
 from learning.losses import example_losses
 from learning.network import predict_blocks
@@ -15,7 +16,8 @@ from tests.learning.trials import examples, member, members, network, run, targe
 def test_every_epoch_is_told_once_with_its_figures():
     train, validation = examples("regression", 70, 4, 2), examples("regression", 30, 4, 2, seed=1)
     found = run(members(3, task="regression", epochs=5), "regression", 2, train, validation)
-    assert [(report.epoch, report.step) for report in found.reports] == [(1, 3), (2, 6), (3, 9), (4, 12), (5, 15)]
+    assert [report.epoch for report in found.reports] == [1, 2, 3, 4, 5]
+    assert [report.steps.tolist() for report in found.reports] == [[steps] * 3 for steps in (3, 6, 9, 12, 15)]
     for report in found.reports:
         assert set(report.values) == {("train", "loss")} | {
             ("validation", name) for name in ("loss", "rmse", "mae", "r2")
@@ -32,7 +34,7 @@ def test_classes_are_told_their_accuracy():
 
 
 def test_progress_grows_from_nothing_to_one(monkeypatch):
-    monkeypatch.setattr(fitting, "PULSE", 0.0)
+    monkeypatch.setattr(fitting, "PULSE", 1e-9)
     train = examples("multiclass", 100, 4, 3)
     found = run(members(2, batch_size=10, epochs=3), "multiclass", 3, train)
     assert found.fractions == sorted(found.fractions)
@@ -44,7 +46,7 @@ def test_progress_grows_from_nothing_to_one(monkeypatch):
 
 def test_a_long_epoch_yields_pulses_on_its_way():
     train = examples("multiclass", 20_000, 4, 3)
-    driver = fit(members(1, batch_size=4, epochs=1), target("multiclass", 3), train, None)
+    driver = fit(members(1, batch_size=4, epochs=1), Data(target("multiclass", 3), train))
     steps = [pulse.step for pulse in driver]
     assert len(steps) > 5
     assert max(after - before for before, after in zip([0, *steps], steps, strict=False)) < 1000
@@ -70,9 +72,9 @@ def test_of_equal_validation_losses_the_earliest_epoch_is_kept():
 
 
 def test_without_validation_the_last_finished_epoch_is_kept(monkeypatch):
-    monkeypatch.setattr(fitting, "PULSE", 0.0)
+    monkeypatch.setattr(fitting, "PULSE", 1e-9)
     train = examples("multiclass", 60, 4, 3)
-    driver = fit(members(1, batch_size=10, epochs=3), target("multiclass", 3), train, None)
+    driver = fit(members(1, batch_size=10, epochs=3), Data(target("multiclass", 3), train))
     told, hashes = {}, {}
     for pulse in driver:
         told |= {report.epoch: report.values["train", "loss"].item() for report in pulse.epochs}
@@ -86,7 +88,7 @@ def test_without_validation_the_last_finished_epoch_is_kept(monkeypatch):
 
 def test_a_driver_that_stops_after_an_epoch_has_what_a_shorter_run_has():
     train, validation = examples("multiclass", 60, 4, 3), examples("multiclass", 60, 4, 3, seed=1)
-    for pulse in fit(members(2, epochs=50), target("multiclass", 3), train, validation):
+    for pulse in fit(members(2, epochs=50), Data(target("multiclass", 3), train, validation)):
         if pulse.epoch == 4:
             break
     short = run(members(2, epochs=4), "multiclass", 3, train, validation)
@@ -99,8 +101,8 @@ def test_validation_loss_is_that_of_the_predictions_to_the_bit(task, width):
     train, validation = examples(task, 60, 4, width), examples(task, 150, 4, width, seed=1)
     found = run(members(5, task=task, epochs=1), task, width, train, validation)
     for k in (0, 4):
-        outputs = predict_blocks(network(8), slice_member(found.trained.stacked(), k), validation.inputs)
-        loss = halving_mean(example_losses(found.trained.members[k].loss, outputs, validation.targets), 0)
+        outputs = predict_blocks(network(8), slice_member(found.trained.stacks[0].tensors(), k), validation.inputs)
+        loss = halving_mean(example_losses(found.trained.stacks[0].members[k].loss, outputs, validation.targets), 0)
         assert loss.item() == found.told(k, "loss")[0]
 
 
@@ -120,14 +122,22 @@ def test_train_loss_is_the_example_weighted_mean_of_batch_losses_as_trained():
     assert found.told(0, "loss", "train")[0] == pytest.approx(found.told(0, "loss")[0], rel=1e-6)
 
 
-def test_members_of_another_shape_are_refused():
-    train = examples("multiclass", 20, 4, 3)
-    for other in (
-        member(1, layers=(9,)),
-        member(1, batch_size=5),
-        replace(member(1), initialization="he"),
-        member(1, optimizer="sgd"),
-        member(1, nesterov=True),
-    ):
-        with pytest.raises(ValueError, match="member 1 has another shape than member 0"):
-            next(fit([member(0), other], target("multiclass", 3), train, None))
+def test_members_of_other_shapes_are_trained_beside_one_another_as_if_alone():
+    train, validation = examples("multiclass", 60, 4, 3), examples("multiclass", 20, 4, 3, seed=1)
+    others = (
+        member(0),
+        member(1, layers=(9, 5)),
+        member(2, batch_size=5),
+        replace(member(3), initialization="he"),
+        member(4, optimizer="sgd", nesterov=True, momentum=0.5),
+        member(5, epochs=4),
+        member(6, label_smoothing=0.1),
+        member(7),
+    )
+    together = run(others, "multiclass", 3, train, validation, threads=2)
+    assert [each.index for each in together.last.members] == list(range(8))
+    assert together.reports[1].steps.tolist() == [4, 4, 24, 4, 4, 4, 4, 4]
+    for k, spec in enumerate(others):
+        own = run([spec], "multiclass", 3, train, validation)
+        assert together.trained.sha256(k) == own.trained.sha256(k)
+        assert together.told(k, "loss")[:2] == own.told(0, "loss")[:2]

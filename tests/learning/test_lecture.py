@@ -15,7 +15,7 @@ from tests.learning.trials import examples, member, network, run
 def test_linear_regression_by_gradient_descent_finds_the_least_squares():
     train = examples("regression", 200, 3, 2, dtype=torch.float64)
     spec = member(layers=(), task="regression", optimizer="gd", batch_size=None, learning_rate=0.3, epochs=400)
-    found = run([spec], "regression", 2, train).trained.stacked()
+    found = run([spec], "regression", 2, train).trained.stacks[0].tensors()
     with_ones = torch.cat([train.inputs, torch.ones(200, 1, dtype=torch.float64)], dim=1)
     analytic = torch.linalg.lstsq(with_ones, train.targets).solution
     torch.testing.assert_close(found["layers.0.weight"][0], analytic[:-1], rtol=0, atol=1e-6)
@@ -28,7 +28,7 @@ def test_no_hidden_layer_and_binary_cross_entropy_is_logistic_regression():
     y = (x @ [1.0, -2.0, 0.5, 0.0] + random.logistic(size=300) > 0.3).astype(float)
     train = Examples(torch.tensor(x), torch.tensor(y).unsqueeze(1))
     spec = member(layers=(), task="binary", optimizer="gd", batch_size=None, learning_rate=2.0, epochs=1500)
-    found = run([spec], "binary", 1, train).trained.stacked()
+    found = run([spec], "binary", 1, train).trained.stacks[0].tensors()
     theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(x, y)
     assert found["layers.0.weight"][0, :, 0].tolist() == pytest.approx(theirs.coef_[0].tolist(), abs=1e-4)
     assert found["layers.0.bias"][0].item() == pytest.approx(theirs.intercept_[0], abs=1e-4)

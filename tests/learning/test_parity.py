@@ -137,7 +137,7 @@ def _is_torchs_own(spec, task, made, given, loss=None):
     found = run([spec], task, WIDTHS[task], train)
     assert found.last.step == 50
     linears, told = _torchs_own(spec, train, made, given, loss or LOSSES[task]())
-    stacked = found.trained.stacked()
+    stacked = found.trained.stacks[0].tensors()
     for index, linear in enumerate(linears):
         torch.testing.assert_close(stacked[f"layers.{index}.weight"][0], linear.weight.data.T, rtol=0, atol=1e-10)
         torch.testing.assert_close(stacked[f"layers.{index}.bias"][0], linear.bias.data, rtol=0, atol=1e-10)
@@ -163,5 +163,5 @@ def test_a_batch_larger_than_a_block_is_one_step_over_all_its_rows():
             optimizer.zero_grad()
             error.backward()
             optimizer.step()
-    torch.testing.assert_close(found.trained.stacked()["layers.0.weight"][0], one.weight.data.T, rtol=0, atol=1e-10)
-    torch.testing.assert_close(found.trained.stacked()["layers.1.bias"][0], two.bias.data, rtol=0, atol=1e-10)
+    torch.testing.assert_close(found.trained.tensors(0)["layers.0.weight"], one.weight.data.T, rtol=0, atol=1e-10)
+    torch.testing.assert_close(found.trained.tensors(0)["layers.1.bias"], two.bias.data, rtol=0, atol=1e-10)

@@ -41,7 +41,7 @@ def test_a_population_of_trained_members_predicts_as_each_alone():
     train, validation = examples("multiclass", 100, 9, 3), examples("multiclass", 100, 9, 3, seed=1)
     found = run(members(4, layers=(20,), epochs=1), "multiclass", 3, train, validation)
     for k in range(4):
-        outputs = predict_blocks(network(20), slice_member(found.trained.stacked(), k), validation.inputs)
+        outputs = predict_blocks(network(20), slice_member(found.trained.stacks[0].tensors(), k), validation.inputs)
         hits = (outputs.argmax(1) == validation.targets).double().mean().float().item()
         assert hits == found.told(k, "accuracy")[0]
 

@@ -80,7 +80,7 @@ def test_fifty_steps_along_a_schedule_are_torchs_own(optimizer, made):
         schedule=ScheduleSpec("exponential", factor=0.5),
     )
     train = examples("regression", 93, 6, 2, dtype=torch.float64)
-    found = run([spec], "regression", 2, train).trained.stacked()["layers.0.weight"][0]
+    found = run([spec], "regression", 2, train).trained.stacks[0].tensors()["layers.0.weight"][0]
     layout = Layout.of(spec.network, 6, 2)
     weight = tensors_of(layout, initial_weights(layout, [0], "xavier", torch.float64))["layers.0.weight"][0]
     linear = torch.nn.Linear(6, 2, dtype=torch.float64)
@@ -105,7 +105,7 @@ def test_a_plateau_slows_down_when_torchs_own_does():
     theirs = schedulers.ReduceLROnPlateau(optimizer, factor=0.5, patience=2, threshold=0.01, eps=0.0)
     for loss in found.told(0, "loss"):
         theirs.step(loss)
-    slowed = found.state.tensors["patience.slowed"].item()
+    slowed = found.state.tensors["0.patience.slowed"].item()
     assert slowed == pytest.approx(optimizer.param_groups[0]["lr"])
     assert slowed < 0.1, "this trial is meant to reach several plateaus"
     plain = run([member(layers=(20,), learning_rate=0.05, batch_size=8, epochs=40)], "multiclass", 3, train)

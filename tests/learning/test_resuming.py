@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learning import fitting, schedule
+from learning.examples import Data
 from learning.fitting import State, fit
 from learning.specs import LOSSES_OF_TASK
 from tests.learning.drawing import differing, optimizers, weighted
@@ -36,14 +37,13 @@ def test_a_run_interrupted_anywhere_ends_as_if_it_had_not_been(data):
 
     reports, state = [], None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "PULSE", data.draw(st.sampled_from([0.0, 200.0, 1e9])))
+        patch.setattr(fitting, "PULSE", data.draw(st.sampled_from([1e-9, 200.0, 1e9])))
         patch.setattr(schedule, "CALLS", data.draw(st.sampled_from([1e-3, 60.0])))
         finished = False
         while not finished:
             pulses = data.draw(st.integers(1, 60), label="pulses until the next interruption")
-            driver = fit(
-                specs, target(task, width), train, validation, state=state, threads=data.draw(st.integers(1, 2))
-            )
+            threads = data.draw(st.integers(1, 2))
+            driver = fit(specs, Data(target(task, width), train, validation), state=state, threads=threads)
             for pulse in driver:
                 reports += pulse.epochs
                 finished = pulse.finished
@@ -55,7 +55,9 @@ def test_a_run_interrupted_anywhere_ends_as_if_it_had_not_been(data):
             driver.close()
 
     assert [trained.sha256(k) for k in range(3)] == [straight.trained.sha256(k) for k in range(3)]
-    assert [(each.epoch, each.step) for each in reports] == [(each.epoch, each.step) for each in straight.reports]
+    assert [(each.epoch, each.steps.tolist()) for each in reports] == [
+        (each.epoch, each.steps.tolist()) for each in straight.reports
+    ]
     for found, expected in zip(reports, straight.reports, strict=True):
         assert found.values.keys() == expected.values.keys()
         for name, values in expected.values.items():  # as bytes: of who has ended there is nothing, and that is NaN
@@ -70,12 +72,12 @@ def _through_a_file(state: State) -> State:
 
 
 def test_a_snapshot_can_be_taken_in_the_middle_of_an_epoch_with_its_sums(monkeypatch):
-    monkeypatch.setattr(fitting, "PULSE", 0.0)
+    monkeypatch.setattr(fitting, "PULSE", 1e-9)
     train = examples("multiclass", 100, 4, 3)
-    driver = fit(members(1, batch_size=10), target("multiclass", 3), train, None)
+    driver = fit(members(1, batch_size=10), Data(target("multiclass", 3), train))
     state = [next(driver) for _ in range(4)][-1].snapshot()
-    assert state.counters == {"epoch": 0, "step": 4}
-    assert state.tensors["loss_sum"].item() > 0
+    assert state.counters == {"epoch": 0, "0.step": 4}
+    assert state.tensors["0.loss_sum"].item() > 0
 
 
 def test_sums_are_the_same_however_steps_are_grouped(monkeypatch):
@@ -83,10 +85,10 @@ def test_sums_are_the_same_however_steps_are_grouped(monkeypatch):
 
     def sums(pulse_length: float) -> dict[int, bytes]:
         monkeypatch.setattr(fitting, "PULSE", pulse_length)
-        driver = fit(members(4, batch_size=5, epochs=1), target("multiclass", 3), train, None)
-        return {pulse.step: pulse.snapshot().tensors["loss_sum"].numpy().tobytes() for pulse in driver}
+        driver = fit(members(4, batch_size=5, epochs=1), Data(target("multiclass", 3), train))
+        return {pulse.step: pulse.snapshot().tensors["0.loss_sum"].numpy().tobytes() for pulse in driver}
 
-    one_by_one, some_at_once = sums(0.0), sums(600.0)
+    one_by_one, some_at_once = sums(1e-9), sums(600.0)
     assert len(one_by_one) == 200
     assert 5 < len(some_at_once) < 100
     assert some_at_once.items() <= one_by_one.items()
@@ -94,7 +96,7 @@ def test_sums_are_the_same_however_steps_are_grouped(monkeypatch):
 
 def test_a_snapshot_stands_still_while_training_goes_on():
     train = examples("multiclass", 100, 4, 3)
-    driver = fit(members(1), target("multiclass", 3), train, None)
+    driver = fit(members(1), Data(target("multiclass", 3), train))
     pulse = next(driver)
     state = pulse.snapshot()
     before = {name: tensor.clone() for name, tensor in state.tensors.items()}
@@ -118,7 +120,7 @@ def test_twenty_epochs_straight_equal_ten_extended_to_twenty():
 def test_a_finished_state_is_told_finished_at_once():
     train = examples("multiclass", 50, 4, 3)
     done = run(members(2), "multiclass", 3, train)
-    (pulse,) = fit(members(2), target("multiclass", 3), train, None, state=done.state)
+    (pulse,) = fit(members(2), Data(target("multiclass", 3), train), state=done.state)
     assert pulse.finished
     assert pulse.epochs == ()
     assert pulse.fraction == 1.0
@@ -128,6 +130,6 @@ def test_a_finished_state_is_told_finished_at_once():
 def test_a_run_on_other_tensors_leaves_the_given_state_alone():
     train = examples("multiclass", 50, 4, 3)
     done = run(members(2, epochs=1), "multiclass", 3, train)
-    before = done.state.tensors["weights"].clone()
+    before = done.state.tensors["0.weights"].clone()
     run(members(2, epochs=3), "multiclass", 3, train, state=done.state)
-    assert torch.equal(done.state.tensors["weights"], before)
+    assert torch.equal(done.state.tensors["0.weights"], before)

@@ -58,7 +58,7 @@ def test_fifty_weighted_steps_are_torchs_own(task, rows, batch_size, epochs):
             optimizer.step()
             total += error.item() * len(batch)
         told.append(total / rows)
-    torch.testing.assert_close(found.trained.stacked()["layers.0.weight"][0], linear.weight.data.T, rtol=0, atol=1e-10)
+    torch.testing.assert_close(found.trained.tensors(0)["layers.0.weight"], linear.weight.data.T, rtol=0, atol=1e-10)
     assert found.told(0, "loss", "train") == pytest.approx(told, rel=1e-6)
 
 
@@ -68,7 +68,7 @@ def test_the_loss_of_the_validation_is_weighted_and_other_metrics_are_not():
     found, plain = (
         run(specs, "multiclass", 3, train, each) for each in (validation, replace(validation, weights=None))
     )
-    outputs = predict_blocks(network(8), slice_member(found.trained.stacked(), 1), validation.inputs)
+    outputs = predict_blocks(network(8), slice_member(found.trained.stacks[0].tensors(), 1), validation.inputs)
     losses = example_losses("cross_entropy", outputs, validation.targets).double()
     expected = ((losses * validation.weights).sum() / validation.weights.sum()).item()
     assert found.told(1, "loss")[0] == pytest.approx(expected, rel=1e-6)
@@ -83,7 +83,7 @@ def test_a_batch_without_weight_changes_nothing():
     found = run(specs, "regression", 2, train)
     layout = Layout.of(specs[0].network, 4, 2)
     start = tensors_of(layout, initial_weights(layout, [0], "xavier", torch.float32))
-    assert all(torch.equal(tensor, start[name]) for name, tensor in found.trained.stacked().items())
+    assert all(torch.equal(tensor, start[name]) for name, tensor in found.trained.stacks[0].tensors().items())
     assert found.told(0, "loss", "train") == [0.0, 0.0]
 
 

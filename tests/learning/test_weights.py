@@ -8,7 +8,7 @@ from tests.learning.trials import examples, members, run
 
 def test_a_hash_is_that_of_the_weights_as_bytes_in_the_order_of_the_contract():
     found = run(members(3, layers=(20, (7, "sigmoid"))), "multiclass", 3, examples("multiclass", 50, 5, 3)).trained
-    stacked = found.stacked()
+    stacked = found.stacks[0].tensors()
     assert list(stacked) == [f"layers.{index}.{part}" for index in range(3) for part in ("weight", "bias")]
     for k in range(3):
         parts = [stacked[name][k].numpy().astype("<f4").tobytes() for name in stacked]
@@ -22,7 +22,7 @@ def test_training_leaves_padding_at_zero():
     for layers in ((20, (7, "sigmoid")), ((3, "tanh"), (1, "identity"))):
         for optimizer in ("sgd", "adam"):
             found = run(members(2, layers=layers, optimizer=optimizer, learning_rate=0.1), "multiclass", 3, train)
-            flat, layout = found.state.tensors["weights"], found.trained.layout
+            flat, layout = found.state.tensors["0.weights"], found.trained.stacks[0].layout
             assert torch.equal(flat_of(layout, tensors_of(layout, flat)), flat)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from learning.examples import Examples
+from learning.examples import Data, Examples
 from learning.fitting import EpochReport, Pulse, State, Trained, fit
 from learning.specs import LayerSpec, MemberSpec, NetworkSpec, OptimizerSpec
 from learning.targets import Target
@@ -77,6 +77,6 @@ class Finished:
 
 
 def run(specs, task, width, train, validation=None, **given) -> Finished:
-    pulses = list(fit(specs, target(task, width), train, validation, **given))
+    pulses = list(fit(specs, Data(target(task, width), train, validation), **given))
     reports = [report for pulse in pulses for report in pulse.epochs]
     return Finished(pulses, reports, pulses[-1].trained(), pulses[-1].snapshot())

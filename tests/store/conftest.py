@@ -97,6 +97,6 @@ def chunk() -> Callable[..., Chunk]:
         """Of values [E, K]; one step an epoch, where nothing else is said."""
         array = np.asarray(values, dtype=np.float32)
         counted = range(first_epoch, first_epoch + len(array)) if steps is None else steps
-        return Chunk(split, name, first_epoch, np.asarray(counted, dtype=np.int64), array)
+        return Chunk(split, name, first_epoch, np.asarray(counted, dtype=np.int64).reshape(-1, 1), array)
 
     return make

@@ -159,7 +159,8 @@ def flushes(draw):
 def test_chunks_come_back_bit_for_bit_however_they_were_cut(sqlite_url, drawn):
     seed, epochs, members, *attempts = drawn
     values = np.random.default_rng(seed).integers(0, 2**32, (epochs, members), dtype=np.uint32).view(np.float32)
-    steps = np.arange(1, epochs + 1, dtype=np.int64) * 2**33
+    wide = members if seed % 2 else 1  # each member's own steps, or the same for all
+    steps = np.arange(1, epochs + 1, dtype=np.int64)[:, None] * np.arange(1, wide + 1) * 2**33
     database = Database(sqlite_url)
     with database.write() as tx:
         tx.exec_driver_sql("PRAGMA defer_foreign_keys=ON")  # there is no such run; nothing of it is committed

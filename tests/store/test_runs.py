@@ -203,4 +203,4 @@ def test_a_refused_move_changes_nothing_and_one_of_no_news_writes_nothing(house)
 
 
 def _chunk():
-    return Chunk("train", "loss", 1, np.array([4]), np.ones((1, 1), np.float32))
+    return Chunk("train", "loss", 1, np.array([[4]]), np.ones((1, 1), np.float32))

@@ -7,11 +7,27 @@ import pytest
 import torch
 
 from learning.fitting import EpochReport, MemberProgress
-from workers.reporting import Reporter, best_of, shown
+from learning.specs import members_of
+from workers.ranking import Ranking
+from workers.reporting import Reporter
 
 LOSS, ACCURACY, TRAIN = ("validation", "loss"), ("validation", "accuracy"), ("train", "loss")
 # Two members, four epochs: the first is at its best in the second epoch, the second in the third.
 LOSSES = [[0.9, 0.8], [0.3, 0.7], [0.4, 0.35], [0.5, 0.6]]
+
+
+TWO = members_of(
+    {
+        "seed": 0,
+        "network": {"layers": []},
+        "optimizer": {"betas": [0.9, 0.999]},
+        "loss": "cross_entropy",
+        "epochs": 4,
+        "batch_size": 8,
+        "initialization": "he",
+        "sweep": {"seed": [0, 1]},
+    }
+)
 
 
 class Pulse(SimpleNamespace):
@@ -28,7 +44,7 @@ def pulse(epoch, *, failed=(), new=True):
         members.append(MemberProgress(index, status, epoch, best, "non_finite_loss" if index in failed else None))
     loss = torch.tensor(LOSSES[epoch - 1])
     values = {TRAIN: loss + 1, LOSS: loss, ACCURACY: 1 - loss}
-    epochs = (EpochReport(epoch, epoch * 10, values),) if new else ()
+    epochs = (EpochReport(epoch, torch.tensor([epoch * 10] * 2), values),) if new else ()
     return Pulse(epoch=epoch, step=epoch * 10, fraction=epoch / 4, finished=epoch == 4, epochs=epochs, members=members)
 
 
@@ -39,7 +55,7 @@ def clock():
 
 @pytest.fixture
 def reporter(clock):
-    return Reporter(4, 2, lambda: clock.now)
+    return Reporter(4, 2, Ranking({}, TWO), lambda: clock.now)
 
 
 def told(reporter, clock, *epochs):
@@ -76,8 +92,8 @@ def test_within_a_long_epoch_progress_is_written_once_a_second(reporter, clock):
 def test_each_epoch_is_in_one_chunk_of_each_series(reporter, clock):
     first = told(reporter, clock, 1)
     rest = told(reporter, clock, 2, 3, 4)
-    assert told_epochs(first) == {series: (1, [10], LOSSES[:1]) for series in [LOSS]}
-    assert told_epochs(rest) == {series: (2, [20, 30, 40], LOSSES[1:]) for series in [LOSS]}
+    assert told_epochs(first) == {series: (1, [[10]], LOSSES[:1]) for series in [LOSS]}
+    assert told_epochs(rest) == {series: (2, [[20], [30], [40]], LOSSES[1:]) for series in [LOSS]}
     assert len(first.chunks) == len(rest.chunks) == 3
     assert reporter.report(pulse(4, new=False)).chunks == []
 
@@ -109,20 +125,8 @@ def test_metrics_at_an_epoch_told_before_are_remembered(reporter, clock):
     assert report.metrics["validation"]["loss"] == pytest.approx(0.3)
 
 
-def test_a_failed_member_is_never_the_best():
-    members = pulse(4, failed=[0]).members
-    best = best_of(members)
-    assert shown(best) == {"member": 1, "epoch": 3, "metric": "validation.loss", "value": 0.35}
-    assert best_of(pulse(4, failed=[0, 1]).members) is None
-
-
-def test_of_equal_members_the_first_is_the_best():
-    best = {"epoch": 1, "metric": "train.loss", "value": 0.5}
-    assert best_of([MemberProgress(index, "running", 1, best, None) for index in range(3)]).index == 0
-
-
 def test_members_of_a_large_population_are_told_of_less_often(clock):
-    reporter = Reporter(4, 2_000, lambda: clock.now)
+    reporter = Reporter(4, 2_000, Ranking({}, TWO), lambda: clock.now)
     reporter.take(pulse(1))
     assert reporter.report(pulse(1)).members
     reporter.written(reporter.report(pulse(1)))

@@ -1,0 +1,128 @@
+"""What is kept of a run: one file of all members' tensors and a header, and the models that it holds.
+
+    header     {"format", "task", "folds": [{"preprocessing", "target"}], "networks": [{"layers"}],
+                "members": [{"index", "seed", "fold", "network", "place", "sha256"}], "predicts": [index, …]}
+    tensors    `<network>.layers.<i>.weight` [K, in, out] and so on: members of one shape are stacked
+
+`fold` and `network` are places in these lists, `place` a member's in its stack. `predicts` are the members that the run
+answers by: its best one, or all whose mean it is. A file of one member alone has its own tensors without a first axis,
+by the names of `weights.tensors_of`, and in its header nothing of the others.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from learning.experiment import Experiment, Fold
+from learning.fitting import Trained
+from learning.model import MeanModel, Model
+from learning.preprocessing import Preprocessing
+from learning.specs import MemberSpec, network_of
+from learning.targets import Target
+from learning.weights import member_sha256, slice_member
+
+FORMAT = "learnd.run/1"
+MEMBER_FORMAT = "learnd.weights/1"
+
+
+class NotKept(KeyError):
+    """No such member is in the file."""
+
+
+def keep(experiment: Experiment, trained: Trained, predicts: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the header of a run's file."""
+    tensors: dict[str, Tensor] = {}
+    members: dict[int, dict[str, Any]] = {}
+    folds = list({id(fold): fold for fold in map(experiment.fold_of, experiment.members)}.values())
+    for number, stack in enumerate(trained.stacks):
+        stacked = stack.tensors()
+        tensors |= {f"{number}.{name}": tensor for name, tensor in stacked.items()}
+        for place, spec in enumerate(stack.members):
+            fold = _place_of(experiment.fold_of(spec), folds)
+            sha256 = member_sha256(slice_member(stacked, place))
+            members[spec.index] = _entry(spec) | {"fold": fold, "network": number, "place": place, "sha256": sha256}
+    header = {
+        "format": FORMAT,
+        "task": experiment.spec["task"],
+        "folds": [{"preprocessing": f.preprocessing.to_json(), "target": f.target.to_json()} for f in folds],
+        "networks": [asdict(stack.members[0].network) for stack in trained.stacks],
+        "members": [members[index] for index in sorted(members)],
+        "predicts": list(predicts),
+    }
+    return tensors, header
+
+
+def _entry(spec: MemberSpec) -> dict[str, Any]:
+    return {"index": spec.index, "seed": spec.seed}
+
+
+def _place_of(fold: Fold, folds: Sequence[Fold]) -> int:
+    return next(place for place, each in enumerate(folds) if each is fold)
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A run's file, read."""
+
+    tensors: Mapping[str, Tensor]
+    header: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> "Kept":
+        return cls(tensors, header)
+
+    @property
+    def predicts(self) -> tuple[int, ...]:
+        return tuple(self.header["predicts"])
+
+    def model(self, member: int | None = None) -> Model | MeanModel:
+        """What the run predicts as, or one member of it. Raises NotKept."""
+        if member is not None:
+            return self._model(member)
+        parts = tuple(self._model(each) for each in self.predicts)
+        return parts[0] if len(parts) == 1 else MeanModel(parts)
+
+    def member(self, member: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The tensors and the header of a file of this member alone. Raises NotKept."""
+        own = self._entry(member)
+        fold = self.header["folds"][own["fold"]]
+        header = {
+            "format": MEMBER_FORMAT,
+            "task": self.header["task"],
+            "preprocessing": fold["preprocessing"],
+            "target": fold["target"],
+            "network": self.header["networks"][own["network"]],
+            "members": [{name: own[name] for name in ("index", "seed", "sha256")}],
+            "best": member,
+        }
+        return self._tensors(own), header
+
+    def _model(self, member: int) -> Model:
+        own = self._entry(member)
+        preprocessing, target = self._folds[own["fold"]]
+        return Model(preprocessing, target, network_of(self.header["networks"][own["network"]]), self._tensors(own))
+
+    def _tensors(self, own: Mapping[str, Any]) -> dict[str, Tensor]:
+        prefix = f"{own['network']}."
+        stacked = {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
+        return slice_member(stacked, own["place"])
+
+    def _entry(self, member: int) -> Mapping[str, Any]:
+        found: Mapping[str, Any] | None = self._members.get(member)
+        if found is None:
+            raise NotKept(member)
+        return found
+
+    @cached_property
+    def _members(self) -> dict[int, Mapping[str, Any]]:
+        return {each["index"]: each for each in self.header["members"]}
+
+    @cached_property
+    def _folds(self) -> list[tuple[Preprocessing, Target]]:
+        return [
+            (Preprocessing.from_json(each["preprocessing"]), Target.from_json(each["target"]))
+            for each in self.header["folds"]
+        ]
