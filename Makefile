@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install demo up test lint format bench faults constraints clean
+.PHONY: help install demo up test lint format bench faults pictures constraints clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make lint     ruff, mypy, import contracts, migration drift, dependencies"
 	@echo "make bench    measure what the README claims; writes benchmarks/RESULTS.md"
 	@echo "make faults   the long fault tests"
+	@echo "make pictures draw the pictures of docs/learning.md anew"
 	@echo "make install  only make the environment in .venv"
 
 $(BIN)/python:
@@ -57,6 +58,9 @@ bench: .venv/.installed-dev
 
 faults: .venv/.installed-dev
 	$(BIN)/pytest -m faults tests/faults
+
+pictures: .venv/.installed
+	$(BIN)/python -m docs.pictures
 
 constraints: .venv/.installed-dev
 	{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/^torch==.*/torch==2.13.0/'; } > constraints.new
