@@ -1,5 +1,7 @@
 """What a fold's preprocessing takes from all folds' rows, its shape, and what from its own train rows, its numbers."""
 
+import math
+
 import pytest
 
 from tests.learning.columns import MANY, NAN, categorical, datetimes, fit, numeric
@@ -26,6 +28,18 @@ def test_what_is_missing_throughout_one_fold_keeps_its_inputs(scaling):
     assert encoded[0].equal(encoded[1])
     assert fold.width == fit(table, scaling=scaling).width
     assert bool(encoded.isfinite().all())
+
+
+def test_a_fold_has_its_own_mean_of_times():
+    table = {"when": datetimes("2026-01-01T03:00", "2026-01-01T09:00", "2027-05-05T20:00", None)}
+    own, alone = fit(table, [0, 1], among=[0, 1, 2, 3]).fitted[0], fit(table, [0, 1]).fitted[0]
+    assert (own.years.shift, own.years.scale, own.years.fill) == (
+        alone.years.shift,
+        alone.years.scale,
+        alone.years.fill,
+    )
+    assert own.courses["day_cosine"] == pytest.approx(0.0, abs=1e-9)
+    assert own.courses["day_sine"] == pytest.approx(math.sqrt(0.5), abs=1e-9)
 
 
 def test_no_row_outside_all_folds_is_looked_at():
