@@ -28,8 +28,9 @@ def draw(epochs: int = 60, longer: int = 200, seed: int = 29, size: int = 48) ->
         member(index=index, seed=seed, optimizer=optimizer, batch_size=batch, epochs=epochs)
         for index, (optimizer, batch, _) in enumerate(WAYS.values())
     ]
-    together = (rows.inputs.T @ rows.inputs / rows.rows).double()
-    best = torch.linalg.solve(together, (rows.inputs.T @ rows.targets / rows.rows)[:, 0].double())
+    inputs = rows.inputs.double()
+    together = inputs.T @ inputs / rows.rows
+    best = torch.linalg.solve(together, (inputs.T @ rows.targets.double() / rows.rows)[:, 0])
 
     def above(w: Tensor) -> Tensor:
         """E(w) - E(best) for w [..., 2]; the bias is at its best, zero, from the start."""
