@@ -21,7 +21,7 @@ _EPOCHS = 1_024  # in a block at most
 
 @dataclass(frozen=True)
 class Chunk:
-    """The series `split`.`name` from `first_epoch` (counted from 1) on: `values` [E, K], and `steps` [E, K] or [E, 1]."""
+    """The series `split`.`name` from `first_epoch` on: `values` [E, K], `steps` [E, K], or [E, 1] where all are one."""
 
     split: str
     name: str

@@ -4,9 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learning import schedule
-from learning.specs import ACTIVATIONS, LOSSES_OF_TASK
-from tests.learning.drawing import differing, optimizers, weighted
-from tests.learning.trials import alone, examples, members, run
+from tests.learning.drawing import population
+from tests.learning.trials import alone, drive, examples, members, run
 
 SHAPES = [
     (16, (32, 32), "multiclass", 3),
@@ -50,35 +49,17 @@ def test_a_member_in_company_has_the_bits_it_has_alone(shape, batch_size, chunks
     assert len({together[0].trained.sha256(k) for k in range(16)}) == 16
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_any_member_of_any_population_has_the_bits_it_has_alone(data):
-    task = data.draw(st.sampled_from(["regression", "binary", "multiclass"]))
-    widths = st.sampled_from([1, 3, 7, 16, 20, 33])
-    activations = st.sampled_from(ACTIVATIONS)
-    layers = tuple(data.draw(st.lists(st.tuples(widths, activations), max_size=3)))
-    width = 1 if task == "binary" else data.draw(st.sampled_from([2, 3, 7, 17]))
-    inputs = data.draw(widths)
-    rows = data.draw(st.integers(2, 150))
-    train, validation = examples(task, rows, inputs, width), examples(task, 65, inputs, width, seed=1)
-    train, validation = weighted(data, train), weighted(data, validation)
-    count = data.draw(st.integers(2, 9))
-    specs = members(
-        count,
-        layers=layers,
-        task=task,
-        loss=data.draw(st.sampled_from(LOSSES_OF_TASK[task])),
-        batch_size=data.draw(st.sampled_from([1, 5, 32, 91, None])) if rows < 40 else 32,
-        **optimizers(data),
-        initialization=data.draw(st.sampled_from(["xavier", "he"])),
-    )
-    specs = differing(data, specs)
-    k = data.draw(st.integers(0, count - 1))
+    """Whatever its layers, loss, optimizer and fold, and whoever is trained beside it."""
+    specs, own = population(data)
+    k = data.draw(st.integers(0, len(specs) - 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule, "CALLS", 1e-3)
         patch.setattr(schedule, "MOST_MEMBERS", data.draw(st.integers(1, 4)))
-        company = run(specs, task, width, train, validation, threads=data.draw(st.integers(1, 3)))
-    assert company.everything(k) == run([alone(specs[k])], task, width, train, validation).everything(0)
+        company = drive(specs, own, threads=data.draw(st.integers(1, 3)))
+    assert company.everything(k) == drive([alone(specs[k])], own[k]).everything(0)
 
 
 @pytest.mark.parametrize("batch_size", [91, None])

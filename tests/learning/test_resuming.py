@@ -8,32 +8,15 @@ from hypothesis import strategies as st
 from learning import fitting, schedule
 from learning.examples import Data
 from learning.fitting import State, fit
-from learning.specs import LOSSES_OF_TASK
-from tests.learning.drawing import differing, optimizers, weighted
-from tests.learning.trials import examples, members, run, target
-
-TASKS = {"regression": 2, "binary": 1, "multiclass": 3}
+from tests.learning.drawing import population
+from tests.learning.trials import drive, examples, members, run, target
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_a_run_interrupted_anywhere_ends_as_if_it_had_not_been(data):
-    task = data.draw(st.sampled_from(sorted(TASKS)))
-    width = TASKS[task]
-    batch_size = data.draw(st.sampled_from([7, 32, None]))
-    specs = members(
-        3,
-        task=task,
-        layers=(5,),
-        epochs=4,
-        batch_size=batch_size,
-        loss=data.draw(st.sampled_from(LOSSES_OF_TASK[task])),
-        **optimizers(data),
-    )
-    specs = differing(data, specs)
-    train = weighted(data, examples(task, 90, 4, width))
-    validation = examples(task, 70, 4, width, seed=1) if data.draw(st.booleans()) else None
-    straight = run(specs, task, width, train, validation)
+    specs, own = population(data)
+    straight = drive(specs, own)
 
     reports, state = [], None
     with pytest.MonkeyPatch.context() as patch:
@@ -42,8 +25,7 @@ def test_a_run_interrupted_anywhere_ends_as_if_it_had_not_been(data):
         finished = False
         while not finished:
             pulses = data.draw(st.integers(1, 60), label="pulses until the next interruption")
-            threads = data.draw(st.integers(1, 2))
-            driver = fit(specs, Data(target(task, width), train, validation), state=state, threads=threads)
+            driver = fit(specs, own, state=state, threads=data.draw(st.integers(1, 2)))
             for pulse in driver:
                 reports += pulse.epochs
                 finished = pulse.finished
@@ -54,7 +36,7 @@ def test_a_run_interrupted_anywhere_ends_as_if_it_had_not_been(data):
             trained = pulse.trained()
             driver.close()
 
-    assert [trained.sha256(k) for k in range(3)] == [straight.trained.sha256(k) for k in range(3)]
+    assert [trained.sha256(k) for k in range(len(specs))] == [straight.trained.sha256(k) for k in range(len(specs))]
     assert [(each.epoch, each.steps.tolist()) for each in reports] == [
         (each.epoch, each.steps.tolist()) for each in straight.reports
     ]

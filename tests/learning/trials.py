@@ -7,10 +7,10 @@ import torch
 
 from learning.examples import Data, Examples
 from learning.fitting import EpochReport, Pulse, State, Trained, fit
-from learning.specs import LayerSpec, MemberSpec, NetworkSpec, OptimizerSpec
+from learning.specs import LOSSES_OF_TASK, LayerSpec, MemberSpec, NetworkSpec, OptimizerSpec
 from learning.targets import Target
 
-LOSS_OF_TASK = {"regression": "squared_error", "binary": "binary_cross_entropy", "multiclass": "cross_entropy"}
+LOSS_OF_TASK = {task: losses[0] for task, losses in LOSSES_OF_TASK.items()}
 
 
 def network(*layers: int | tuple[int, str]) -> NetworkSpec:
@@ -39,6 +39,8 @@ def target(task: str, width: int) -> Target:
     if task == "regression":
         names = tuple(f"y{index}" for index in range(width))
         return Target("regression", names, True, None, (0.0,) * width, (1.0,) * width)
+    if task == "multilabel":
+        return Target("multilabel", tuple(f"y{index}" for index in range(width)), True, None, (), ())
     classes = (0, 1) if task == "binary" else tuple(range(width))
     return Target(task, ("y",), False, classes, (), ())
 
@@ -49,7 +51,7 @@ def examples(task: str, rows: int, inputs: int, width: int, *, seed: int = 0, dt
     x = torch.randn(rows, inputs, generator=random, dtype=torch.float64)
     mapping = torch.randn(inputs, width, generator=torch.Generator().manual_seed(99), dtype=torch.float64)
     z = x @ mapping / inputs**0.5 + 0.3 * torch.randn(rows, width, generator=random, dtype=torch.float64)
-    y = {"regression": z, "binary": (z > 0), "multiclass": z.argmax(1)}[task]
+    y = {"regression": z, "binary": z > 0, "multilabel": z > 0, "multiclass": z.argmax(1)}[task]
     return Examples(x.to(dtype), y if task == "multiclass" else y.to(dtype))
 
 
@@ -77,6 +79,10 @@ class Finished:
 
 
 def run(specs, task, width, train, validation=None, **given) -> Finished:
-    pulses = list(fit(specs, Data(target(task, width), train, validation), **given))
+    return drive(specs, Data(target(task, width), train, validation), **given)
+
+
+def drive(specs: Sequence[MemberSpec], data: Data | Sequence[Data], **given) -> Finished:
+    pulses = list(fit(specs, data, **given))
     reports = [report for pulse in pulses for report in pulse.epochs]
     return Finished(pulses, reports, pulses[-1].trained(), pulses[-1].snapshot())
