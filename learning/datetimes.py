@@ -66,7 +66,8 @@ class DatetimeFeature:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> "DatetimeFeature":
-        return cls(found["name"], Number(**found["years"]), dict(found["courses"]))
+        kept = found["courses"]  # whoever keeps JSON may sort its keys
+        return cls(found["name"], Number(**found["years"]), {part: kept[part] for part in COURSES if part in kept})
 
 
 def fit_datetime(

@@ -25,10 +25,10 @@ def test_a_row_alone_has_the_bytes_it_has_among_many(table, data, scaling):
 
 @settings(deadline=None)
 @given(tables(), st.sampled_from(SCALINGS))
-def test_json_gives_back_the_same_preprocessing(table, scaling):
+def test_json_gives_back_the_same_preprocessing_in_whatever_order_its_keys_are_kept(table, scaling):
     rows = torch.arange(next(iter(table.values())).rows)
     for found in (fit(table, scaling=scaling), fit(table, rows[::2], scaling, among=rows)):
-        again = Preprocessing.from_json(json.loads(json.dumps(found.to_json())))
+        again = Preprocessing.from_json(json.loads(json.dumps(found.to_json(), sort_keys=True)))
         assert again == found
         assert again.encode(table).equal(found.encode(table))
 

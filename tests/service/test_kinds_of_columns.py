@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from workers.reading import Tables
 ZIPS = 90
 
 
-def shop(rows: int = 400) -> str:
+def shop(rows: int = 1500) -> str:
     """Sales that depend on the hour and the zip code, with a time or a zip missing here and there."""
     drawn = random.Random(11)
     lines = ["when,zip,amount"]
@@ -35,6 +36,11 @@ def there(new_caller: Callable[..., Caller]) -> Caller:
 @pytest.fixture(scope="module")
 def dataset(there: Caller) -> str:
     return there.dataset(shop())
+
+
+@pytest.fixture(scope="module")
+def shopping(there: Caller, dataset: str) -> dict[str, Any]:
+    return there.trained(dataset, "amount", epochs=60, optimizer={"name": "adam", "learning_rate": 0.01})
 
 
 @pytest.mark.parametrize("scaling", ["standard", "robust", "none"])
@@ -60,3 +66,26 @@ def test_what_columns_become_is_bounded_before_the_train_rows_are_known(there: C
             assert len(fitted.embeddings) <= len(embeddings)
             for each, bound in zip(fitted.embeddings, embeddings, strict=False):
                 assert (each.categories <= bound.categories, each.units) == (True, bound.units)
+
+
+def test_a_time_that_is_none_is_refused_at_its_place(there: Caller, shopping: dict[str, Any]) -> None:
+    body = {"instances": [{"when": "2026-01-01"}, {"when": "noon"}]}
+    answer = there.client.post(f"/v1/runs/{shopping['id']}/predictions", json=body)
+    assert (answer.status_code, list(answer.json["errors"])) == (422, ["instances.1.when"])
+
+
+def test_a_run_learns_from_the_hour_and_the_zip_code(there: Caller, shopping: dict[str, Any]) -> None:
+    assert shopping["metrics"]["validation"]["r2"] > 0.8
+    instances = [
+        *({"when": f"2026-05-05T{hour:02}:30:00Z", "zip": zip} for hour, zip in ((9, "z040"), (15, "z040"))),
+        {"when": "2026-05-05T09:30:00Z", "zip": "z080"},
+        {"when": "2026-05-05T11:30:00+02:00", "zip": "z080"},
+        {"zip": "never seen"},
+        {},
+    ]
+    answer = there.client.post(f"/v1/runs/{shopping['id']}/predictions", json={"instances": instances})
+    assert answer.status_code == 200, answer.text
+    morning, afternoon, farther, same, *_ = answer.json["predictions"]
+    assert farther == same
+    assert afternoon - morning > 8
+    assert farther - morning > 15
