@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,14 +21,19 @@ class Figure:
     ratio: float | None = None
 
     def cells(self) -> tuple[str, str, str, str]:
-        return self.what, self.ours, self.rival, "" if self.ratio is None else f"{self.ratio:.1f} times"
+        return self.what, self.ours, self.rival, "" if self.ratio is None else f"{self.ratio:.3g} times"
 
 
 def table(figures: Iterable[Figure]) -> Iterator[str]:
-    yield f"| {' | '.join(HEADINGS)} |"
-    yield f"|{' --- |' * len(HEADINGS)}"
-    for figure in figures:
-        yield f"| {' | '.join(figure.cells())} |"
+    yield from in_columns(HEADINGS, (figure.cells() for figure in figures))
+
+
+def in_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A table of Markdown, line by line."""
+    yield f"| {' | '.join(headings)} |"
+    yield f"|{' --- |' * len(headings)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
 
 
 def machine() -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks import grid, memory, size
 from benchmarks.contest import Contestant, contest
 from benchmarks.h2o import H2O, Absent, running
 from benchmarks.loops import LoaderLoop, ScikitLearn, TorchLoop, TorchLoops
@@ -81,4 +82,11 @@ class H2OEpoch:
         return self.h2o.loss(self.model)
 
 
-PARTS = {"epoch": epoch, "small": small, "populations": populations}
+PARTS = {
+    "epoch": epoch,
+    "small": small,
+    "populations": populations,
+    "grid": grid.lines,
+    "memory": memory.lines,
+    "size": size.lines,
+}
