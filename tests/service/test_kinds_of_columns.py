@@ -89,3 +89,12 @@ def test_a_run_learns_from_the_hour_and_the_zip_code(there: Caller, shopping: di
     assert farther == same
     assert afternoon - morning > 8
     assert farther - morning > 15
+
+
+def test_a_fold_alone_is_the_same_network_as_among_all(there: Caller, dataset: str) -> None:
+    asked = {"target": "amount", "scaling": "robust", "epochs": 2}
+    together = there.trained(dataset, validation={"folds": 3}, **asked)
+    hashes = [member["weights_sha256"] for member in together["members"]]
+    alone = [there.trained(dataset, validation={"folds": 3, "fold": fold}, **asked) for fold in (0, 2)]
+    assert [run["members"][0]["weights_sha256"] for run in alone] == [hashes[0], hashes[2]]
+    assert len(set(hashes)) == 3
