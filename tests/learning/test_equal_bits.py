@@ -73,6 +73,18 @@ def test_a_wide_network_has_the_same_bits_on_one_two_and_three_threads(batch_siz
     assert run(specs, task, width, train, validation, threads=2).everything(0) == found[0]
 
 
+@pytest.mark.parametrize("batch_size", [700, None])
+def test_a_batch_of_several_blocks_that_meet_in_batch_normalization_has_the_bits_it_has_alone(batch_size, chunks):
+    train, validation = examples("multiclass", 1300, 20, 5), examples("multiclass", 70, 20, 5, seed=1)
+    layers = ((33, "tanh", 0.3, "batch"), (20, "silu", 0.0, "batch"))
+    specs = members(5, layers=layers, batch_size=batch_size)
+    by_itself = run([alone(specs[3])], "multiclass", 5, train, validation).everything(0)
+    assert run(specs, "multiclass", 5, train, validation).everything(3) == by_itself
+    chunks(2)
+    for threads in (2, 3):
+        assert run(specs, "multiclass", 5, train, validation, threads=threads).everything(3) == by_itself
+
+
 def test_equal_seeds_share_their_order_and_keep_their_bits():
     train = examples("multiclass", 100, 6, 3)
     specs = members(6, seed=4)
