@@ -5,6 +5,7 @@ from flask import Flask
 
 from service import access, answers, blueprint, exposure, parts, unread
 from service.api import (
+    analyses,
     datasets,
     documents,
     events,
@@ -25,7 +26,7 @@ from store.blobs import Blobs
 from store.database import Database
 from store.settings import Settings
 
-RESOURCES = (datasets, networks, runs, members, metrics, events, weights, predictions, workers, health)
+RESOURCES = (datasets, networks, runs, members, metrics, events, weights, analyses, predictions, workers, health)
 
 
 def create_app(settings: Settings) -> Flask:

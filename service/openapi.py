@@ -144,7 +144,7 @@ def _with_errors(operation: Mapping[str, Any], method: str, path: str) -> dict[s
         possible |= {"409", "507"}
     if path.endswith("/events"):
         possible |= {"406"}
-    if path.endswith(("/weights", "/receipt")):
+    if path.endswith(("/weights", "/receipt", "/evaluation", "/importance")):
         possible |= {"409"}
     if "requestBody" in operation:
         possible |= {"400", "413", "415"}

@@ -20,7 +20,7 @@ from workers.drain import Drain
 from workers.failures import NON_FINITE, Failure, failure_of
 from workers.heartbeat import Heartbeat
 from workers.ranking import Ranking
-from workers.reading import Tables
+from workers.reading import Tables, columns_of
 from workers.reporting import Reporter
 from workers.results import Outcome
 
@@ -120,11 +120,8 @@ class _Attempt:
         spec, blob = self._claim.spec, self._claim.dataset.blob
         if blob is None:
             raise BlobMissing(self._claim.dataset.id)
-        target = spec["target"]
-        names = [*spec["features"], *([target] if isinstance(target, str) else target)]
-        names += [name for name in (spec["sample_weight"], (spec["validation"] or {}).get("column")) if name]
         path = self.patiently(lambda: self._place.blobs.local_path(blob))
-        table = self._place.tables.read(path, names)
+        table = self._place.tables.read(path, columns_of(spec))
         self._heart.advance()
         return prepare(spec, table)
 

@@ -1,7 +1,8 @@
 """A stored table's columns as the tensors that learning starts from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -30,6 +31,13 @@ class Tables:
         if sum(stored.values.nbytes for stored in columns.values()) <= _KEPT_BYTES:
             self._kept = key, table
         return table
+
+
+def columns_of(spec: Mapping[str, Any]) -> list[str]:
+    """The columns that a run reads: of its resolved spec."""
+    target = spec["target"]
+    names = [*spec["features"], *([target] if isinstance(target, str) else target)]
+    return names + [name for name in (spec["sample_weight"], (spec["validation"] or {}).get("column")) if name]
 
 
 def _column(stored: StoredColumn) -> Column:

@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import structlog
 import torch
@@ -12,13 +13,14 @@ import torch
 from learning.columns import CategoricalColumn, Column, NumericColumn
 from learning.experiment import prepare
 from learning.fitting import fit
-from store import claims, workers
+from store import analysing, claims, workers
 from store.blobs import Blobs
 from store.claims import Claim
 from store.database import Database
 from store.errors import Unavailable
 from store.processes import ProcessIdentity, die_with_parent
 from store.settings import Settings
+from workers.analysing import analyse
 from workers.bells import QUEUE
 from workers.drain import Drain
 from workers.driving import Place, drive
@@ -57,10 +59,13 @@ class Slot:
         self._presence.start()
 
     def work(self) -> None:
-        """Claim until there is nothing."""
+        """Claim until there is nothing; no analysis as long as there is a run."""
         with self._place.drain.taking_sigterm():
             while not self._place.drain.is_asked and (claim := self._claim()):
-                drive(claim, self._place)
+                if isinstance(claim, Claim):
+                    drive(claim, self._place)
+                else:
+                    analyse(claim, self._place)
         if self._place.drain.is_mine_alone:
             self.leave()
             os._exit(os.EX_OK)  # the parent forks another; an exception would take the parent along
@@ -74,17 +79,12 @@ class Slot:
         except Unavailable:
             log.info("could not say that this slot goes; the reconciler will find out")
 
-    def _claim(self) -> Claim | None:
+    def _claim(self) -> Claim | analysing.Claim | None:
+        me: dict[str, Any] = {"worker": self._worker, "slot_pid": self._owner.pid, "owner": self._owner}
         try:
             with self._place.database.write() as tx:
-                return claims.claim(
-                    tx,
-                    worker=self._worker,
-                    slot_pid=self._owner.pid,
-                    owner=self._owner,
-                    queues=[QUEUE],
-                    device=self._place.device,
-                )
+                run = claims.claim(tx, **me, queues=[QUEUE], device=self._place.device)
+                return run or analysing.claim(tx, **me)
         except Unavailable as reason:
             log.warning("nothing can be claimed while the database is away", reason=str(reason))
             return None  # the reconciler rings again

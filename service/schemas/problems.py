@@ -19,6 +19,7 @@ class ProblemOut(Shown):
             "example": {"epochs": ["a whole number from 1 to 100000"]},
         },
     )
+    code = fields.String(metadata={"description": "What went wrong, where a worker found it out"})
     line = fields.Integer(
         allow_none=True,
         metadata={"description": "Where an unreadable file or body is wrong; null where that is no line"},

@@ -8,8 +8,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from service.parts import Parts
-from store import claims
+from store import analysing, claims
 from store.processes import ProcessIdentity
+from workers.analysing import analyse
 from workers.drain import Drain
 from workers.driving import Place, drive
 from workers.reading import Tables
@@ -48,17 +49,30 @@ class Caller:
         assert answer.status_code == status, answer.text
         return answer.json
 
+    @property
+    def place(self) -> Place:
+        made = self.parts
+        return Place(made.settings, made.database, made.blobs, Tables(), Drain(), "cpu", 1)
+
     def train(self) -> None:
         """Every run that waits is trained, here and now, as a worker does it."""
-        here = ProcessIdentity.current()
-        made = self.parts
-        place = Place(made.settings, made.database, made.blobs, Tables(), Drain(), "cpu", 1)
+        here, place = ProcessIdentity.current(), self.place
         while True:
-            with made.database.write() as tx:
+            with self.parts.database.write() as tx:
                 claim = claims.claim(tx, worker="wk_test", slot_pid=here.pid, owner=here)
             if claim is None:
                 return
             drive(claim, place)
+
+    def analyse(self) -> None:
+        """Every analysis that waits is made, likewise."""
+        here, place = ProcessIdentity.current(), self.place
+        while True:
+            with self.parts.database.write() as tx:
+                claim = analysing.claim(tx, worker="wk_test", slot_pid=here.pid, owner=here)
+            if claim is None:
+                return
+            analyse(claim, place)
 
     def trained(self, dataset: str, target: Any = "species", **spec: Any) -> dict[str, Any]:
         run = self.run(dataset, target, **{"epochs": 5, **spec})
