@@ -8,7 +8,8 @@ wherever training could tell them apart. Up to LIMIT categories each has an inpu
 zero on every train row, so its weights stay as they were drawn.
 
 A column of more gets a learned embedding. There the categories of a single row share the unknown's: one row teaches no
-vector of its own, and what is learned of the rare is the best guess at the never seen.
+vector of its own, and what is learned of the rare is the best guess at the never seen. Where no category is that rare,
+the unknown's stays as it was drawn too.
 """
 
 from collections.abc import Iterable, Sequence

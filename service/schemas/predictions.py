@@ -19,7 +19,7 @@ class PredictionIn(StrictSchema):
             "type": "array",
             "minItems": 1,
             "maxItems": MOST_INSTANCES,
-            "description": "Records by the features' names, or arrays in the features' order",
+            "description": "Records by the features' names, or arrays in the features' order; times as RFC 3339",
             "items": {
                 "oneOf": [
                     {"type": "object", "additionalProperties": _VALUE},
