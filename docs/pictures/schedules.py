@@ -16,7 +16,7 @@ def draw(epochs: int = 100, steps: int = 4) -> str:
     drawing = Drawing(760, 176, "Four courses of a learning rate")
     for place, (name, schedule) in enumerate(SHOWN.items()):
         panel = Panel(drawing, (26 + 186 * place, 30, 164, 96), (0, epochs), (0, 1.08))
-        panel.title(name + (", after a warm-up" if schedule.warmup_epochs else ""))
+        panel.title(name + (" with warm-up" if schedule.warmup_epochs else ""))
         panel.x_axis("epoch", [(0, "0"), (epochs / 2, str(epochs // 2)), (epochs, str(epochs))])
         panel.y_axis("", [(0, "0"), (1, "1")] if place == 0 else [(0, ""), (1, "")])
         panel.line(((step / steps, factor(schedule, epochs, steps, step)) for step in range(epochs * steps)), BLUE, 2)

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -31,8 +32,8 @@ def test_what_is_named_beside_a_file_stands_in_it(file):
 @pytest.mark.parametrize(("file", "quoted"), QUOTED)
 def test_lines_that_are_quoted_stand_there_word_for_word(file, quoted):
     source = (ROOT / file).read_text()
-    place = 0
     for lines in quoted.split("…\n"):  # what lies between is left out
-        found = source.find(lines, place)
+        indented = (indent(lines, " " * depth) for depth in range(0, 24, 4))
+        found = next((source.find(each) for each in indented if f"\n{each}" in source), -1)
         assert found >= 0, f"{file} has not, or not in this order:\n{lines}"
-        place = found + len(lines)
+        source = source[found + len(lines) :]
