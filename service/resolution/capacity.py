@@ -9,14 +9,13 @@ from typing import Any
 
 from learning.categorical import UNITS
 from learning.datetimes import COURSES
-from learning.estimate import memory_bytes
+from learning.estimate import NORMALIZING, memory_bytes
 from learning.specs import EmbeddingSpec, NetworkSpec, members_of
 from learning.vocabulary import LIMIT, MOST
 from service.problems import Invalid
 from store.datasets import Dataset
 from store.settings import Settings
 
-_OF_UNIT = {None: 0, "layer": 2, "batch": 4}  # numbers that a normalization keeps for each unit
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -30,7 +29,7 @@ def check(spec: Mapping[str, Any], dataset: Dataset, rows: Mapping[str, int], ou
     where = next((field for field in ("members", "sweep") if spec[field]), "network")
     if parameters > settings.max_parameters:
         raise Invalid({where: f"at most {settings.max_parameters} weights in all; this needs {parameters}"})
-    needed = memory_bytes(spec, sum(rows.values()), inputs, outputs)
+    needed = memory_bytes(spec, sum(rows.values()), columns, outputs, embeddings)
     there = settings.max_memory_bytes or machine_memory()
     if needed > there:
         raise Invalid({where: f"a run that fits in {there} bytes of memory; this is estimated to need {needed}"})
@@ -66,7 +65,7 @@ def _encoded(column: Mapping[str, Any]) -> tuple[int, EmbeddingSpec | None]:
 def _parameters(network: NetworkSpec, inputs: int, outputs: int) -> int:
     """Of one member: weights and biases, and where a layer is normalized its scale and shift, mean and variance."""
     widths = [inputs, *(layer.units for layer in network.layers), outputs]
-    normalizing = sum(_OF_UNIT[layer.normalization] * layer.units for layer in network.layers)
+    normalizing = sum(NORMALIZING[layer.normalization] * layer.units for layer in network.layers)
     return sum((below + 1) * units for below, units in pairwise(widths)) + normalizing
 
 

@@ -68,6 +68,18 @@ CASES = {
     "a long table": (spec([8], batch_size=4096), 150_000, 12),
     "a wide network": (spec([1500, 1500], batch_size=256), 600, 10),
     "many members": (spec([64, 64], batch_size=64, sweep={"seed": list(range(300))}), 2000, 10),
+    "dropout and normalization": (
+        spec([64, 64], batch_size=2048, sweep={"seed": list(range(20))})
+        | {"network": {"layers": [{"units": 64, "activation": "gelu", "dropout": 0.2, "normalization": "batch"}] * 2}},
+        6000,
+        10,
+    ),
+    "folds of several shapes": (
+        spec([8], batch_size=64, sweep={"batch_size": [64, 256], "optimizer.name": ["adam", "sgd"]})
+        | {"validation": {"folds": 5}},
+        20_000,
+        30,
+    ),
     "many rates, one seed": (
         spec([], batch_size=8, sweep={"optimizer.learning_rate": [0.001 * i for i in range(1, 200)]}),
         3000,
@@ -103,9 +115,9 @@ def test_the_figures_taken_from_other_files_are_theirs():
 def test_weights_are_counted_with_their_padding():
     stride = Layout.of(NetworkSpec((LayerSpec(20), LayerSpec(7))), 13, 3).stride
     asked = spec([20, 7], batch_size=32, sweep={"seed": [0, 1, 2]})
-    assert memory_parts(asked, 100, 13, 3)["weights"] == 3 * stride * 4 * 13
+    assert memory_parts(asked, 100, 13, 3)["weights"] == 3 * stride * 4 * 12
     asked["optimizer"]["name"] = "sgd"
-    assert memory_parts(asked, 100, 13, 3)["weights"] == 3 * stride * 4 * 9
+    assert memory_parts(asked, 100, 13, 3)["weights"] == 3 * stride * 4 * 8
 
 
 def test_more_of_anything_is_never_estimated_at_less():
