@@ -13,7 +13,7 @@ empty is given the likeliest class, which can only raise the share of sets that 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -97,14 +97,6 @@ class Calibration:
         labels = zip(scores.unbind(1), likeliest.unbind(1), reach, strict=True)
         each = [_sets((False, True), *label) for label in labels]
         return [list(row) for row in zip(*each, strict=True)]
-
-    def to_json(self) -> dict[str, Any]:
-        return {"rows": self.rows, "scores": _without_infinity(self.scores.tolist())}
-
-    @classmethod
-    def from_json(cls, target: Target, found: Mapping[str, Any]) -> "Calibration":
-        scores = [[torch.inf if score is None else score for score in row] for row in found["scores"]]
-        return cls(target, torch.tensor(scores, dtype=torch.float64), found["rows"])
 
 
 def _sets(classes: Sequence[Value], scores: Tensor, likeliest: Tensor, reach: Tensor) -> list[list[Value]]:

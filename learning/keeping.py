@@ -1,8 +1,10 @@
 """What is kept of a run: one file of all members' tensors and a header, and the models that it holds.
 
     header     {"format", "task", "folds": [{"preprocessing", "target"}], "networks": [{"layers"}],
-                "members": [{"index", "seed", "fold", "network", "place", "sha256"}], "predicts": [index, …]}
-    tensors    `<network>.layers.<i>.weight` [K, in, out] and so on: members of one shape are stacked
+                "members": [{"index", "seed", "fold", "network", "place", "sha256"}], "predicts": [index, …],
+                "calibration": null or {"rows"}}
+    tensors    `<network>.layers.<i>.weight` [K, in, out] and so on: members of one shape are stacked;
+                `calibration` [S, m], the scores that intervals and sets are made by
 
 `fold` and `network` are places in these lists, `place` a member's in its stack. `predicts` are the members that the run
 answers by: its best one, or all whose mean it is. A file of one member alone has its own tensors without a first axis,
@@ -10,12 +12,13 @@ by the names of `weights.tensors_of`, and in its header nothing of the others.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
+from learning.conformal import Calibration
 from learning.experiment import Experiment, Fold
 from learning.fitting import Trained
 from learning.model import MeanModel, Model
@@ -32,8 +35,10 @@ class NotKept(KeyError):
     """No such member is in the file."""
 
 
-def keep(experiment: Experiment, trained: Trained, predicts: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the header of a run's file."""
+def keep(
+    experiment: Experiment, trained: Trained, predicts: Sequence[int], calibration: Calibration | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the header of a run's file; `calibration` is of all that `predicts` together."""
     tensors: dict[str, Tensor] = {}
     members: dict[int, dict[str, Any]] = {}
     folds = list({id(fold): fold for fold in map(experiment.fold_of, experiment.members)}.values())
@@ -51,7 +56,10 @@ def keep(experiment: Experiment, trained: Trained, predicts: Sequence[int]) -> t
         "networks": [asdict(stack.members[0].network) for stack in trained.stacks],
         "members": [members[index] for index in sorted(members)],
         "predicts": list(predicts),
+        "calibration": None if calibration is None else {"rows": calibration.rows},
     }
+    if calibration is not None:
+        tensors["calibration"] = calibration.scores
     return tensors, header
 
 
@@ -80,10 +88,19 @@ class Kept:
 
     def model(self, member: int | None = None) -> Model | MeanModel:
         """What the run predicts as, or one member of it. Raises NotKept."""
-        if member is not None:
-            return self._model(member)
-        parts = tuple(self._model(each) for each in self.predicts)
-        return parts[0] if len(parts) == 1 else MeanModel(parts)
+        members = self.predicts if member is None else (member,)
+        parts = tuple(self._model(each) for each in members)
+        calibration = self.calibration if members == self.predicts else None
+        return replace(parts[0], calibration=calibration) if len(parts) == 1 else MeanModel(parts, calibration)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Of what the run predicts as; None where there were no rows to learn it from."""
+        told = self.header.get("calibration")
+        if told is None:
+            return None
+        _, target = self._folds[self._entry(self.predicts[0])["fold"]]
+        return Calibration(target, self.tensors["calibration"], told["rows"])
 
     def member(self, member: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The tensors and the header of a file of this member alone. Raises NotKept."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from learning.columns import Table
+from learning.conformal import Calibration
 from learning.features import CategoricalFeature
 from learning.network import Predictor
 from learning.preprocessing import Preprocessing
@@ -56,6 +57,7 @@ class Model:
     target: Target
     network: NetworkSpec
     tensors: Mapping[str, Tensor]
+    calibration: Calibration | None = None  # how far off its answers may be, where that was learned
 
     @property
     def inputs(self) -> list[dict[str, Any]]:
@@ -80,6 +82,7 @@ class MeanModel:
     """Several networks for one question: the members of an ensemble, or one setting's folds."""
 
     parts: tuple[Model, ...]
+    calibration: Calibration | None = None
 
     @property
     def target(self) -> Target:

@@ -2,12 +2,14 @@
 
 import platform
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
+from learning.answers import answers_of
+from learning.conformal import Calibration, scores_of
 from learning.examples import Examples
 from learning.experiment import Experiment
 from learning.fitting import Pulse
@@ -21,6 +23,8 @@ from store.claims import Claim
 from store.finishing import Result
 from workers.ranking import Metrics, means
 from workers.reporting import Reporter
+
+Told = tuple[Prediction, Examples]  # what is said of rows, and what is true of them
 
 _LIBRARIES = ("learnd", "torch", "numpy")
 
@@ -37,9 +41,11 @@ class Outcome:
         self._progress = pulse.members
         self._reporter = reporter
         self._first = first
+        self._members = [experiment.members[index] for index in first.members]
+        self._folds = [experiment.fold_of(member) for member in self._members]
         trained = pulse.trained()
-        self._tensors, self._header = keep(experiment, trained, first.members)
         self._predicting = [trained.tensors(index) for index in first.members]
+        self._tensors, self._header = keep(experiment, trained, first.members, self._calibration())
 
     def weights_file(self) -> bytes:
         return weights.pack({name: tensor.numpy() for name, tensor in self._tensors.items()}, self._header)
@@ -72,45 +78,66 @@ class Outcome:
         Of folds the validation's are the means of each fold's own; of an ensemble all are those of its mean.
         """
         found = {split: dict(names) for split, names in self._first.metrics.items()}
-        members = [self._experiment.members[index] for index in self._first.members]
-        folds = [self._experiment.fold_of(member) for member in members]
-        predictors = [
-            Predictor(member.network, tensors) for member, tensors in zip(members, self._predicting, strict=True)
-        ]
+        folds, members = self._folds, self._members
 
-        def predicted(split: str, places: Sequence[int]) -> tuple[Prediction, Examples]:
-            parts = []
-            for place in places:
-                examples: Examples = getattr(folds[place], split)
-                parts.append(Prediction(folds[place].target, predictors[place](examples.inputs)))
-            first: Examples = getattr(folds[places[0]], split)
-            return (parts[0] if len(parts) == 1 else mean_prediction(parts)), first
-
-        def measured(split: str, places: Sequence[int]) -> dict[str, float]:
-            prediction, examples = predicted(split, places)
-            member = members[places[0]]
+        def measured(said: Told, place: int) -> dict[str, float]:
+            prediction, examples = said
             return measure(
                 prediction.target,
-                member.loss,
+                members[place].loss,
                 prediction.outputs,
                 examples.targets,
                 examples.weights,
-                smoothing=member.label_smoothing,
+                smoothing=members[place].label_smoothing,
             )
 
-        everybody = range(len(members))
         if folds[0].validation is not None and folds[0].index is not None:
-            each_fold = [{"validation": measured("validation", [place])} for place in everybody]
+            each_fold = [{"validation": measured(said, place)} for place, said in enumerate(self._validated)]
             told = means(each_fold) if len(each_fold) > 1 else each_fold[0]
             for split, names in told.items():
                 found[split] = names | found.get(split, {})
         elif folds[0].validation is not None:
-            exact = measured("validation", everybody)
+            exact = measured(self._validated[0], 0)
             found["validation"] = exact if len(members) > 1 else exact | found["validation"]
             found.pop("validation_std", None)
         if folds[0].test is not None:
-            found["test"] = measured("test", everybody)
+            found["test"] = measured(self._told("test", range(len(members))), 0)
         return found
+
+    def _calibration(self) -> Calibration | None:
+        """Of folds by what each says of the rows that it was not trained on."""
+        if not self._validated:
+            return None
+        parts = [
+            scores_of(prediction.target, answers_of(prediction.target, prediction.outputs), examples.targets)
+            for prediction, examples in self._validated
+        ]
+        return Calibration.of(self._folds[0].target, parts)
+
+    @cached_property
+    def _validated(self) -> list[Told]:
+        """What is said of the validation rows: by each fold of its own, else by all that predict together."""
+        places = range(len(self._members))
+        if self._folds[0].validation is None:
+            return []
+        if self._folds[0].index is None:
+            return [self._told("validation", places)]
+        return [self._told("validation", [place]) for place in places]
+
+    def _told(self, split: str, places: Sequence[int]) -> Told:
+        """By the mean of the members at these places, of the first one's rows."""
+        of_each: list[Examples] = [getattr(self._folds[place], split) for place in places]
+        parts = [
+            Prediction(self._folds[place].target, self._predictors[place](examples.inputs))
+            for place, examples in zip(places, of_each, strict=True)
+        ]
+        return (parts[0] if len(parts) == 1 else mean_prediction(parts)), of_each[0]
+
+    @cached_property
+    def _predictors(self) -> list[Predictor]:
+        return [
+            Predictor(member.network, tensors) for member, tensors in zip(self._members, self._predicting, strict=True)
+        ]
 
     def _receipt(self, sha256: str, device: str, threads: int) -> dict[str, Any]:
         versions = _versions()

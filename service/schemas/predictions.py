@@ -29,7 +29,13 @@ class PredictionIn(StrictSchema):
         },
     )
     probabilities = Flag(load_default=False)
-    interval = Number(above=0, below=1, allow_none=True, load_default=None)
+    interval = Number(
+        above=0,
+        below=1,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "How probable it is to be that the truth is within the intervals or sets"},
+    )
     member = Whole(at_least=0, at_most=MOST_MEMBER)
 
 
@@ -44,5 +50,20 @@ class PredictionOut(Shown):
     )
     probabilities = fields.List(fields.List(fields.Float()), metadata={"description": "They follow `classes`"})
     classes = fields.List(fields.Raw(metadata={"type": ["number", "string", "boolean"]}))
+    intervals = fields.Raw(
+        metadata={
+            "type": "array",
+            "items": {"type": "array"},
+            "description": "With `interval`, of numbers: [low, high], or such a pair for each target of a list; an end"
+            " is null where there are too few validation rows to know it",
+        }
+    )
+    sets = fields.Raw(
+        metadata={
+            "type": "array",
+            "items": {"type": "array"},
+            "description": "With `interval`, of classes: those that may be; of several targets such a set for each",
+        }
+    )
     run = fields.String(required=True)
     member = fields.Integer(required=True)

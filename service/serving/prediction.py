@@ -7,7 +7,8 @@ from typing import Any
 from flask import Request
 from marshmallow import ValidationError
 
-from learning.model import MeanModel, Model
+from learning.conformal import Calibration
+from learning.model import MeanModel, Model, Prediction
 from service import strict_json
 from service.blueprint import read_body, require_json
 from service.problems import Invalid, Malformed, NotAcceptable, flatten
@@ -17,12 +18,16 @@ from service.serving.instances import columns_of
 MOST_BYTES = 64 << 20
 
 _SCHEMA = PredictionIn()
+_NO_CALIBRATION = (
+    "null: intervals are learned from validation rows or folds, for what the run predicts as and no other member"
+)
 
 
 @dataclass(frozen=True)
 class Asked:
     instances: list[Any]
     probabilities: bool
+    interval: float | None
     member: int | None
 
 
@@ -42,22 +47,32 @@ def read(request: Request) -> Asked:
     instances = found["instances"]
     if not 1 <= len(instances) <= MOST_INSTANCES:
         raise Invalid({"instances": f"a list of 1 to {MOST_INSTANCES} records or arrays"})
-    if found["interval"] is not None:
-        raise Invalid({"interval": "not supported yet; null is"})
-    return Asked(instances, found["probabilities"], found.get("member"))
+    return Asked(instances, found["probabilities"], found["interval"], found.get("member"))
 
 
 def answer(model: Model | MeanModel, asked: Asked) -> dict[str, Any]:
     outcomes = model.target.outcomes
     if asked.probabilities and outcomes is None:
         raise Invalid({"probabilities": "false: a regression has none"})
+    if asked.interval is not None and model.calibration is None:
+        raise Invalid({"interval": _NO_CALIBRATION})
     prediction = model.predict(columns_of(asked.instances, model.inputs))
     found: dict[str, Any] = {"predictions": prediction.predictions()}
     if asked.probabilities:
         found["probabilities"] = prediction.probabilities().numpy()
     if outcomes is not None:
         found["classes"] = list(outcomes)
+    if asked.interval is not None:
+        found |= _within(model.calibration, prediction, asked.interval)
     return found
+
+
+def _within(calibration: Calibration | None, prediction: Prediction, level: float) -> dict[str, Any]:
+    """Where the truth is, with this probability: of numbers an interval, of classes a set."""
+    assert calibration is not None, "refused otherwise"
+    if prediction.target.task == "regression":
+        return {"intervals": calibration.intervals(prediction.values(), level)}
+    return {"sets": calibration.sets(prediction.probabilities(), level)}
 
 
 def body_of(example: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,3 @@
-import json
 import math
 
 import numpy as np
@@ -150,14 +149,9 @@ def test_folds_are_pooled_row_by_row():
     assert pooled.scores.equal(whole.scores)
 
 
-@pytest.mark.parametrize("kind", ["regression", "multiclass", "multilabel"])
-def test_json_gives_back_the_same_calibration(kind):
-    target, answers, encoded = drawn(kind, 200, seed=3)
-    if kind == "regression":
-        answers[7, 0], answers[8, 1] = math.inf, math.nan
+def test_an_answer_that_is_no_number_is_infinitely_far_off():
+    target, answers, encoded = drawn("regression", 200, seed=3)
+    answers[7, 0], answers[8, 1] = math.inf, math.nan
     found = Calibration.fit(target, answers, encoded)
-    again = Calibration.from_json(target, json.loads(json.dumps(found.to_json(), allow_nan=False)))
-    assert again.scores.equal(found.scores)
-    assert (again.rows, again.target) == (200, target)
-    if kind == "regression":
-        assert found.scores[:, -1].tolist() == [math.inf, math.inf]
+    assert found.scores[:, -1].tolist() == [math.inf, math.inf]
+    assert bool(found.scores[:, :-1].isfinite().all())
