@@ -3,6 +3,7 @@
 Its package is put in .bench-env when it is first wanted.
 """
 
+import csv
 import json
 import os
 import shutil
@@ -44,11 +45,11 @@ class H2O:
     def __init__(self, client: httpx2.Client) -> None:
         self.client = client
 
-    def load(self, path: Path, name: str, target: str) -> None:
-        """Import a CSV file as the frame `name`, with `target` as classes."""
+    def load(self, path: Path, name: str, target: str, *, classes: bool = True) -> None:
+        """Import a CSV file as the frame `name`, with `target` as classes or as numbers."""
         files = {"source_frames": json.dumps(self._ask("GET", "/3/ImportFiles", path=str(path))["destination_frames"])}
         setup = self._ask("POST", "/3/ParseSetup", **files)
-        setup["column_types"][setup["column_names"].index(target)] = "Enum"
+        setup["column_types"][setup["column_names"].index(target)] = "Enum" if classes else "Numeric"
         wanted = ("parse_type", "separator", "number_columns", "single_quotes", "check_header", "chunk_size")
         wanted += ("column_names", "column_types")
         options = {field: setup[field] for field in wanted}
@@ -57,6 +58,20 @@ class H2O:
     def train(self, **parameters: Any) -> str:
         """Train one network, and its id."""
         return self._wait(self._ask("POST", "/3/ModelBuilders/deeplearning", **PLAIN, **parameters))
+
+    def train_as_it_comes(self, **parameters: Any) -> str:
+        """Train one network with its own defaults, and its id."""
+        return self._wait(self._ask("POST", "/3/ModelBuilders/deeplearning", **parameters))
+
+    def predict(self, model: str, frame: str) -> list[list[str]]:
+        """For each row of the frame a number, or a label and then each class's probability."""
+        name = self._wait(self._ask("POST", f"/4/Predictions/models/{model}/frames/{frame}"))
+        found = self.client.get("/3/DownloadDataset", params={"frame_id": name}).raise_for_status()
+        return list(csv.reader(found.text.splitlines()[1:]))
+
+    def forget(self) -> None:
+        """All frames and models."""
+        self._ask("DELETE", "/3/DKV")
 
     def grid(self, hyper_parameters: Mapping[str, list[Any]], **parameters: Any) -> list[str]:
         """Train one network for each value, and their ids."""

@@ -4,11 +4,9 @@ Each is a function of a table, the rows to learn from, the rows to answer for an
 numbers [n], or probabilities [n, C] in the order of the classes.
 """
 
-import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
+from benchmarks.h2o import H2O
 from benchmarks.tables import DataTable
 
 Rows = np.ndarray
@@ -52,51 +51,30 @@ def boosting(table: DataTable, train: Rows, test: Rows, seed: int) -> np.ndarray
     return _answers(make_pipeline(encoding, model), table, train, test)
 
 
-@contextmanager
-def h2o_deep_learning() -> Iterator[Learner | str]:
-    """H2ODeepLearningEstimator in a server of its own; or, where there is none to be had, the reason."""
-    if not shutil.which("java"):
-        yield "no Java here"
-        return
-    try:
-        import h2o  # noqa: PLC0415 - half a gigabyte that nothing else needs
-    except ImportError:
-        yield "the package h2o is not installed"
-        return
-    with tempfile.TemporaryDirectory(prefix="learnd-bench-h2o-") as folder:
-        h2o.init(ip="127.0.0.1", port=54_777, bind_to_localhost=True, ice_root=folder, log_dir=folder, verbose=False)
-        h2o.no_progress()
-        try:
-            yield _h2o
-        finally:
-            h2o.cluster().shutdown()
+def deep_learning(server: H2O) -> Learner:
+    """H2O-3's networks."""
+
+    def learner(table: DataTable, train: Rows, test: Rows, seed: int) -> np.ndarray:
+        with tempfile.TemporaryDirectory(prefix="learnd-bench-") as folder:
+            for name, rows in (("train", train), ("test", test)):
+                path = Path(folder) / f"{name}.csv"
+                path.write_text("\n".join(_lines(table, rows)))
+                server.load(path, name, "target", classes=table.classes is not None)
+            model = server.train_as_it_comes(training_frame="train", response_column="target", seed=seed)
+        found = server.predict(model, "test")
+        server.forget()
+        numbers = np.array([[float(cell) for cell in row] for row in found])
+        return numbers[:, 0] if table.classes is None else numbers[:, 1:]
+
+    return learner
 
 
-def _h2o(table: DataTable, train: Rows, test: Rows, seed: int) -> np.ndarray:
-    import h2o  # noqa: PLC0415
-
-    text = [name for name, values in table.columns.items() if values.dtype == object]
-    kinds = dict.fromkeys(text, "enum") | ({} if table.classes is None else {"target": "enum"})
-    with tempfile.TemporaryDirectory(prefix="learnd-bench-") as folder:
-        frames = [
-            _imported(table, rows, kinds, Path(folder) / f"{place}.csv") for place, rows in enumerate((train, test))
-        ]
-    model = h2o.estimators.H2ODeepLearningEstimator(seed=seed)
-    model.train(y="target", training_frame=frames[0])
-    lines = model.predict(frames[1]).as_data_frame(use_pandas=False, header=False)
-    h2o.remove_all()
-    found = np.array([[float(cell) for cell in line] for line in lines])
-    return found[:, 0] if table.classes is None else found[:, 1:]
-
-
-def _imported(table: DataTable, rows: Rows, kinds: dict[str, str], path: Path) -> object:
-    import h2o  # noqa: PLC0415
-
-    columns = {**table.columns, "target": table.target}
-    cells = zip(*(values[rows].tolist() for values in columns.values()), strict=True)
-    lines = (",".join("" if cell != cell else str(cell) for cell in line) for line in cells)  # noqa: PLR0124 - NaN
-    path.write_text("\n".join((",".join(columns), *lines)))
-    return h2o.import_file(str(path), col_types=kinds)
+def _lines(table: DataTable, rows: Rows) -> Iterator[str]:
+    target = table.target if table.classes is None else table.target.astype(int)
+    columns = {**table.columns, "target": target}
+    yield ",".join(columns)
+    for cells in zip(*(values[rows].tolist() for values in columns.values()), strict=True):
+        yield ",".join("" if cell != cell else str(cell) for cell in cells)  # noqa: PLR0124 - only NaN differs from itself
 
 
 def _places(table: DataTable) -> tuple[list[int], list[int]]:
