@@ -91,10 +91,9 @@ class Outcome:
                 smoothing=members[place].label_smoothing,
             )
 
-        if folds[0].validation is not None and folds[0].index is not None:
+        if self._by_folds:
             each_fold = [{"validation": measured(said, place)} for place, said in enumerate(self._validated)]
-            told = means(each_fold) if len(each_fold) > 1 else each_fold[0]
-            for split, names in told.items():
+            for split, names in means(each_fold).items():
                 found[split] = names | found.get(split, {})
         elif folds[0].validation is not None:
             exact = measured(self._validated[0], 0)
@@ -120,9 +119,14 @@ class Outcome:
         places = range(len(self._members))
         if self._folds[0].validation is None:
             return []
-        if self._folds[0].index is None:
-            return [self._told("validation", places)]
-        return [self._told("validation", [place]) for place in places]
+        if self._by_folds:
+            return [self._told("validation", [place]) for place in places]
+        return [self._told("validation", places)]
+
+    @property
+    def _by_folds(self) -> bool:
+        """Whether those that predict were validated on rows of their own; members of one fold were on the same."""
+        return len({fold.index for fold in self._folds}) > 1
 
     def _told(self, split: str, places: Sequence[int]) -> Told:
         """By the mean of the members at these places, of the first one's rows."""
