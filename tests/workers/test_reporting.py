@@ -143,7 +143,7 @@ def test_the_time_left_is_the_time_so_far_for_what_is_left(reporter, clock):
 
 
 def test_a_member_that_has_ended_keeps_the_figures_it_ended_with():
-    reporter = Reporter(4, 2)
+    reporter = Reporter(4, 2, Ranking({}, TWO))
     third = pulse(3)
     for values in third.epochs[0].values.values():
         values[0] = torch.nan
