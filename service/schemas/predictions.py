@@ -44,12 +44,15 @@ class PredictionOut(Shown):
         required=True,
         metadata={
             "type": "array",
-            "description": "A number, an array of numbers where the target is a list, or the label of a class",
+            "description": "A number, the label of a class, or where the target is a list an array of numbers or booleans",
             "items": {"type": ["number", "string", "boolean", "array", "null"]},
         },
     )
     probabilities = fields.List(fields.List(fields.Float()), metadata={"description": "They follow `classes`"})
-    classes = fields.List(fields.Raw(metadata={"type": ["number", "string", "boolean"]}))
+    classes = fields.List(
+        fields.Raw(metadata={"type": ["number", "string", "boolean"]}),
+        metadata={"description": "The target's classes, or of a multilabel run the names of its targets"},
+    )
     intervals = fields.Raw(
         metadata={
             "type": "array",
