@@ -44,7 +44,7 @@ class PredictionOut(Shown):
         required=True,
         metadata={
             "type": "array",
-            "description": "A number or the label of a class; where the target is a list, an array of numbers or booleans",
+            "description": "A number or a class; where the target is a list, an array of numbers or booleans",
             "items": {"type": ["number", "string", "boolean", "array", "null"]},
         },
     )
