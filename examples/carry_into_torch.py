@@ -82,10 +82,11 @@ class Carried:
     def _times(self, feature: Mapping[str, Any], values: Sequence[str | None]) -> Iterator[Tensor]:
         seconds = torch.tensor([_seconds(value) for value in values], dtype=torch.float64)
         yield from self._number(feature["years"], seconds / PERIODS["year"])
-        for course, mean in feature["courses"].items():
-            period, wave = course.split("_")
-            angle = 2 * math.pi * (seconds / PERIODS[period]).remainder(1)
-            yield (angle.sin() if wave == "sine" else angle.cos()).nan_to_num(mean)
+        for period, length in PERIODS.items():  # in this order, whatever order JSON has kept the courses in
+            angle = 2 * math.pi * (seconds / length).remainder(1)
+            for wave, course in (("sine", angle.sin()), ("cosine", angle.cos())):
+                if (mean := feature["courses"].get(f"{period}_{wave}")) is not None:
+                    yield course.nan_to_num(mean)
 
     @torch.no_grad()
     def predict(self, rows: Sequence[Row]) -> list[Any]:
