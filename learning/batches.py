@@ -7,6 +7,7 @@ zeros and have no share in the loss. Members may have rows of their own, the fol
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -33,15 +34,15 @@ class Plan:
     def of(cls, rows: int, batch_size: int | None) -> "Plan":
         return cls(rows, rows if batch_size is None else min(batch_size, rows))
 
-    @property
+    @cached_property
     def steps(self) -> int:
         return -(-self.rows // self.size)
 
-    @property
+    @cached_property
     def full(self) -> bool:
         return self.size == self.rows
 
-    @property
+    @cached_property
     def block_rows(self) -> int:
         return min(padded(self.size), LONGEST_BLOCK)
 

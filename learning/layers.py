@@ -26,40 +26,42 @@ class Layer:
         self.weight, self.bias = layout.weight(weights), layout.bias(weights)
         self.activation = ACTIVATIONS[layout.activation]
         self.mask = layout.mask(weights)
-        self.outputs = [weights.new_empty(members, rows, layout.padded_units) for _ in range(blocks)]
+        self.outputs: Sequence[Tensor] = [weights.new_empty(members, rows, layout.padded_units) for _ in range(blocks)]
         # The sums h, in tensors of their own only where the slope is not had from the outputs.
         self.sums = [torch.empty_like(y) for y in self.outputs] if self.activation.keeps_sums else self.outputs
-        # What the next layer is fed: outputs with some dropped, or as they are.
+        # What the next layer is fed in training: outputs with some dropped, or as they are.
         self.thinned = [torch.empty_like(y) for y in self.outputs] if layout.dropout else self.outputs
         self.normalization: Normalization | None = None
         if layout.normalization is not None:
             self.normalization = NORMALIZATIONS[layout.normalization](layout, weights)
 
+    def lay_out(self, rooms: Sequence[Tensor]) -> None:
+        """Let the outputs of a plain layer, the last one, go to these tensors from now on."""
+        self.outputs = self.sums = self.thinned = rooms
+
     def forward(self, inputs: Sequence[Tensor], batch: Sequence[Block] | None) -> Sequence[Tensor]:
         """Blocks [K, rows, padded in] → [K, rows, padded units], in tensors that the next call overwrites."""
-        count = len(inputs)
-        sums, outputs = self.sums[:count], self.outputs[:count]
-        for y, h in zip(inputs, sums, strict=True):
-            affine(y, self.weight, self.bias, out=h)
+        for place, y in enumerate(inputs):
+            affine(y, self.weight, self.bias, out=self.sums[place])
         if self.normalization is not None:
-            self.normalization.forward(sums, batch)
-        for h, out in zip(sums, outputs, strict=True):
-            if h is not out:
-                out.copy_(h)
+            self.normalization.forward(self.sums[: len(inputs)], batch)
+        for place in range(len(inputs)):
+            out = self.outputs[place]
+            if self.activation.keeps_sums:
+                out.copy_(self.sums[place])
             self.activation.forward(out, self.mask)
-        if batch is None or not self.layout.dropout:
-            return outputs
-        for out, block, thinned in zip(outputs, batch, self.thinned, strict=False):
-            torch.mul(out, block.kept[self.index], out=thinned)
-        return self.thinned[:count]
+            if self.layout.dropout and batch is not None:
+                torch.mul(out, batch[place].kept[self.index], out=self.thinned[place])
+        fed = self.outputs if batch is None else self.thinned
+        return fed if len(fed) == len(inputs) else fed[: len(inputs)]
 
     def backward(self, deltas: Sequence[Tensor], batch: Sequence[Block]) -> tuple[Tensor, Tensor] | None:
         """Turn ∂E/∂(what the next layer was fed) into ∂E/∂h in place; ∂E/∂scale and ∂E/∂shift where there are such."""
-        for delta, block, h in zip(deltas, batch, self.sums, strict=False):
+        for place, block in enumerate(batch):
             if self.layout.dropout:
-                delta.mul_(block.kept[self.index])
-            self.activation.backward(delta, h)
-        return None if self.normalization is None else self.normalization.backward(deltas, batch)
+                deltas[place].mul_(block.kept[self.index])
+            self.activation.backward(deltas[place], self.sums[place])
+        return None if self.normalization is None else self.normalization.backward(deltas[: len(batch)], batch)
 
 
 def affine(y: Tensor, weight: Tensor, bias: Tensor | None, *, out: Tensor) -> None:

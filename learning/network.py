@@ -44,7 +44,7 @@ class Network:
         With a `batch` as in a training step, whose blocks these are: with dropout, normalized by the batch itself.
         """
         if last is not None:
-            self.layers[-1].outputs = self.layers[-1].sums = list(last)
+            self.layers[-1].lay_out(last)
         if self.embeddings is None:
             y: Sequence[Tensor] = [each.expand(self.members, -1, -1) for each in inputs]
         else:
@@ -97,29 +97,31 @@ class Gradient:
 
         Call after `forward` of the same `inputs` and `batch`, whose outputs are still in place.
         """
-        network, count = self.network, len(inputs)
-        for index in reversed(range(len(network.layers))):
-            layer, deltas = network.layers[index], self.deltas[index][:count]
-            bias, *normalization = self.rows[index]
-            if index < len(network.layers) - 1:
-                found = layer.backward(deltas, batch)
-                for part, gradient in zip(normalization, found or (), strict=True):
-                    torch.add(part, gradient, out=part) if add else part.copy_(gradient)
-            for place, (below, delta) in enumerate(zip(network.fed[index], deltas, strict=True)):
+        network, fed = self.network, self.network.fed
+        last = len(self.weights) - 1
+        for index in range(last, -1, -1):
+            deltas, weight, bias = self.deltas[index], self.weights[index], self.rows[index][0]
+            if index < last:
+                normalizing = network.layers[index].backward(deltas, batch)
+                if normalizing is not None:
+                    for part, gradient in zip(self.rows[index][1:], normalizing, strict=True):
+                        torch.add(part, gradient, out=part) if add else part.copy_(gradient)
+            below_deltas = self.deltas[index - 1] if index else self.input_deltas
+            for place, below in enumerate(fed[index]):
+                delta = deltas[place]
                 if add or place:
-                    self.weights[index].baddbmm_(below.transpose(1, 2), delta)
+                    weight.baddbmm_(below.transpose(1, 2), delta)
                     bias.add_(delta.sum(1))
                 else:
-                    torch.bmm(below.transpose(1, 2), delta, out=self.weights[index])
+                    torch.bmm(below.transpose(1, 2), delta, out=weight)
                     torch.sum(delta, 1, out=bias)
-            below_deltas = self.deltas[index - 1] if index else self.input_deltas
-            for delta, room in zip(deltas, below_deltas, strict=False):
-                affine(delta, self.transposed[index], None, out=room)
+                if below_deltas:
+                    affine(delta, self.transposed[index], None, out=below_deltas[place])
         if network.embeddings is not None:
             if not add:
                 for table in self.tables:
                     table.zero_()
-            network.embeddings.backward(inputs, self.input_deltas[:count], self.tables)
+            network.embeddings.backward(inputs, self.input_deltas[: len(inputs)], self.tables)
 
     def collect(self) -> Tensor:
         return torch.cat(self.parts, 1, out=self.flat)
