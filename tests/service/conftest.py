@@ -86,6 +86,7 @@ def house(new_caller: Callable[..., Caller], iris: str, mixed: str) -> House:
         "mixed": caller.dataset(mixed),
         "boolean": caller.dataset("a,b,c\n" + "1,true,false\n2,false,true\n" * 10),
         "run": caller.trained(dataset, epochs=2, sweep={"seed": [0, 1]})["id"],
+        "folded": caller.trained(dataset, epochs=1, validation={"folds": 2})["id"],
         "queued": caller.run(dataset)["id"],
     }
     return House(caller, ids)
