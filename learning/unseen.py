@@ -22,7 +22,7 @@ from learning.specs import MemberSpec, NetworkSpec
 from learning.sums import halving_mean
 from learning.targets import Target
 
-BLOCK = 16_384  # rows answered for at a time, so that whoever drives can act between two blocks
+BLOCK = 1_024  # rows answered for at a time: between two blocks whoever drives can act
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,9 +21,9 @@ from store.errors import BlobMissing
 from workers.driving import Place
 from workers.reading import columns_of
 
-_MOST_SECONDS = 120.0  # that shuffling may be expected to take
+_MOST_SECONDS = 60.0  # that shuffling may be expected to take
 _FEWEST_ROWS = 256  # however long these take
-_VALUE_SECONDS, _WEIGHT_SECONDS = 1e-8, 1e-10  # to encode a value, and to multiply by a weight
+_ROW_SECONDS, _VALUE_SECONDS, _WEIGHT_SECONDS = 2e-6, 1e-8, 1e-10  # for a network's answer, as on one slow core
 
 
 class Gone(Exception):
@@ -74,10 +74,11 @@ class Findings:
         return shuffling.told(list(shuffling.importances(self._claim.spec["seed"])))
 
     def _affordable(self, features: int) -> int:
-        """How many rows can be looked at: every feature is shuffled, and every time all of them are encoded again."""
-        weights = sum(tensor.numel() for model in self._models.values() for tensor in model.tensors.values())
-        row_seconds = REPEATS * features * (features * _VALUE_SECONDS + weights * _WEIGHT_SECONDS)
-        return max(_FEWEST_ROWS, min(MOST_ROWS, int(_MOST_SECONDS / row_seconds)))
+        """How many rows can be looked at: every feature is shuffled, and each time all of them are encoded again."""
+        together = max(len(share.members) for share in self._unseen.shares)
+        parameters = max(sum(map(Tensor.numel, model.tensors.values())) for model in self._models.values())
+        answer_seconds = together * (_ROW_SECONDS + features * _VALUE_SECONDS + parameters * _WEIGHT_SECONDS)
+        return max(_FEWEST_ROWS, min(MOST_ROWS, int(_MOST_SECONDS / (REPEATS * features * answer_seconds))))
 
     def _answers(self, unseen: Unseen, table: Table, models: Mapping[int, Model]) -> Tensor:
         found = []

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from sqlalchemy import update
 
+from store.tables import runs
 from tests.service.callers import Caller
 
 TESTED = {"epochs": 15, "test": {"fraction": 0.2}, "optimizer": {"learning_rate": 0.01}}
@@ -88,6 +90,16 @@ def test_what_looks_at_nothing_and_what_has_no_hidden_layer_stand_beside_it(ther
     assert answer["metrics"]["log_loss"] < answer["linear"]["log_loss"] < answer["baseline"]["log_loss"]
     plain = found(there, linear)
     assert plain["linear"] == plain["metrics"]
+
+
+def test_the_fit_beside_a_run_that_was_stopped_goes_no_further_than_the_run(there: Caller, flowers: str) -> None:
+    asked = {**TESTED, "schedule": {"name": "constant"}}
+    run = there.trained(flowers, **asked)
+    with there.parts.database.write() as tx:  # as stop leaves it
+        tx.execute(update(runs).where(runs.c.id == run["id"]).values(progress={**run["progress"], "epoch": 3}))
+    linear = there.trained(flowers, **{**asked, "epochs": 3}, network={"layers": []})
+    answer = found(there, run)
+    assert answer["linear"] == answer["linear"] | without_loss(linear["metrics"]["test"])
 
 
 def test_classes_are_told_one_by_one(there: Caller, flowers: str) -> None:
