@@ -24,10 +24,14 @@ def test_the_lines_with_curl_do_what_the_readme_says(service):
     )
 
     assert shell.returncode == 0, shell.stderr
-    run, predictions, best = _values(shell.stdout)
+    run, predictions, evaluation, best = _values(shell.stdout)
     assert (run["status"], run["task"]) == ("succeeded", "multiclass")
     assert predictions["predictions"] == ["setosa", "virginica"]
     assert [len(row) for row in predictions["probabilities"]] == [3, 3]
+    assert [label in each for label, each in zip(predictions["predictions"], predictions["sets"], strict=True)] == [
+        True
+    ] * 2
+    assert evaluation["metrics"]["accuracy"] == run["metrics"]["test"]["accuracy"]
     assert len(best["data"]) == 3
 
 
