@@ -28,9 +28,11 @@ class Layer:
         self.mask = layout.mask(weights)
         self.outputs: Sequence[Tensor] = [weights.new_empty(members, rows, layout.padded_units) for _ in range(blocks)]
         # The sums h, in tensors of their own only where the slope is not had from the outputs.
-        self.sums = [torch.empty_like(y) for y in self.outputs] if self.activation.keeps_sums else self.outputs
+        self.sums: Sequence[Tensor] = (
+            [torch.empty_like(y) for y in self.outputs] if self.activation.keeps_sums else self.outputs
+        )
         # What the next layer is fed in training: outputs with some dropped, or as they are.
-        self.thinned = [torch.empty_like(y) for y in self.outputs] if layout.dropout else self.outputs
+        self.thinned: Sequence[Tensor] = [torch.empty_like(y) for y in self.outputs] if layout.dropout else self.outputs
         self.normalization: Normalization | None = None
         if layout.normalization is not None:
             self.normalization = NORMALIZATIONS[layout.normalization](layout, weights)

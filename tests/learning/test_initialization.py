@@ -2,9 +2,11 @@ import pytest
 import torch
 from scipy import stats
 
-from learning.initialization import he, initial_weights, xavier
+from learning import specs
+from learning.initialization import INITIALIZERS, initial_weights
 from learning.layout import LayerLayout, Layout
 from learning.randomness import key, normal, uniform
+from learning.specs import EmbeddingSpec, LayerSpec, NetworkSpec
 from learning.weights import flat_of, tensors_of
 from tests.learning.trials import network
 
@@ -17,35 +19,54 @@ def _random():
     return torch.Generator().manual_seed(5)
 
 
-def test_xavier_scales_uniform_numbers_as_torch_does():
+INITIALIZATIONS = {
+    "xavier": (uniform, torch.nn.init.xavier_uniform_, {}),
+    "xavier_normal": (normal, torch.nn.init.xavier_normal_, {}),
+    "he": (normal, torch.nn.init.kaiming_normal_, {}),
+    "he_uniform": (uniform, torch.nn.init.kaiming_uniform_, {}),
+    "lecun": (normal, torch.nn.init.kaiming_normal_, {"nonlinearity": "linear"}),
+}
+
+
+@pytest.mark.parametrize("name", INITIALIZATIONS)
+def test_random_numbers_are_scaled_as_torch_scales_its_own(name):
+    drawn, own, given = INITIALIZATIONS[name]
     empty = torch.empty(LAYER.units, LAYER.inputs, dtype=torch.float64)
-    by_torch = torch.nn.init.xavier_uniform_(empty.clone(), generator=_random()) / (
-        2 * empty.clone().uniform_(generator=_random()) - 1
-    )
-    by_us = xavier(LAYER, KEYS, PLACES) / (2 * uniform(KEYS, PLACES) - 1)
+    plain = empty.clone().uniform_(generator=_random()) * 2 - 1
+    plain = plain if drawn is uniform else empty.clone().normal_(generator=_random())
+    by_torch = own(empty.clone(), generator=_random(), **given) / plain
+    ours = drawn(KEYS, PLACES) * 2 - 1 if drawn is uniform else drawn(KEYS, PLACES)
+    by_us = INITIALIZERS[name](LAYER, KEYS, PLACES) / ours
     torch.testing.assert_close(by_us.mean(), by_torch.mean(), rtol=0, atol=1e-10)
     torch.testing.assert_close(by_us, by_us.mean().expand_as(by_us), rtol=0, atol=1e-10)
 
 
-def test_he_scales_normal_numbers_as_torch_does():
-    empty = torch.empty(LAYER.units, LAYER.inputs, dtype=torch.float64)
-    by_torch = torch.nn.init.kaiming_normal_(empty.clone(), generator=_random()) / empty.clone().normal_(
-        generator=_random()
-    )
-    by_us = he(LAYER, KEYS, PLACES) / normal(KEYS, PLACES)
-    torch.testing.assert_close(by_us.mean(), by_torch.mean(), rtol=0, atol=1e-10)
-    torch.testing.assert_close(by_us, by_us.mean().expand_as(by_us), rtol=0, atol=1e-10)
+@pytest.mark.parametrize("name", INITIALIZATIONS)
+def test_initial_weights_are_distributed_as_torchs(name):
+    _, own, given = INITIALIZATIONS[name]
+    theirs = own(torch.empty(LAYER.units, LAYER.inputs, dtype=torch.float64), generator=_random(), **given)
+    ours = INITIALIZERS[name](LAYER, KEYS, PLACES)[0]
+    assert stats.ks_2samp(ours.numpy(), theirs.flatten().numpy()).pvalue > 1e-3
 
 
-@pytest.mark.parametrize(
-    ("ours", "own"), [(xavier, torch.nn.init.xavier_uniform_), (he, torch.nn.init.kaiming_normal_)]
-)
-def test_initial_weights_are_distributed_as_torchs(ours, own):
-    theirs = own(torch.empty(LAYER.units, LAYER.inputs, dtype=torch.float64), generator=_random())
-    assert stats.ks_2samp(ours(LAYER, KEYS, PLACES)[0].numpy(), theirs.flatten().numpy()).pvalue > 1e-3
+def test_zeros_are_zeros_and_every_initialization_is_tested():
+    assert not INITIALIZERS["zeros"](LAYER, KEYS, PLACES).any()
+    assert {*INITIALIZATIONS, "zeros"} == set(specs.INITIALIZATIONS) == set(INITIALIZERS)
 
 
-@pytest.mark.parametrize("initialization", ["xavier", "he"])
+def test_embeddings_start_as_standardised_inputs_and_scales_and_variances_at_one():
+    spec = NetworkSpec((LayerSpec(20, normalization="batch"),))
+    layout = Layout.of(spec, 5, 3, [EmbeddingSpec(500, 8), EmbeddingSpec(3, 2)])
+    tensors = tensors_of(layout, initial_weights(layout, [3, 4], "he", torch.float32))
+    table = tensors["embeddings.0"]
+    assert stats.kstest(table.flatten().numpy(), "norm").pvalue > 1e-3
+    assert not torch.equal(table[0], table[1])
+    assert tensors["embeddings.1"].shape == (2, 3, 2)
+    assert all(bool((tensors[f"layers.0.{name}"] == 1).all()) for name in ("scale", "var"))
+    assert not any(bool(tensors[f"layers.0.{name}"].any()) for name in ("bias", "shift", "mean"))
+
+
+@pytest.mark.parametrize("initialization", sorted(INITIALIZATIONS))
 def test_a_members_initial_weights_are_its_seeds_alone(initialization):
     layout = Layout.of(network(20, 7), 5, 3)
     together = initial_weights(layout, list(range(70)), initialization, torch.float32)

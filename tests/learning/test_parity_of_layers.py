@@ -77,7 +77,7 @@ def _check(found, net):
 def test_fifty_steps_through_normalization_and_dropout_are_torchs_own(normalization, dropout, rows, batch_size):
     layers = ((11, "tanh", dropout, normalization), (7, "silu", dropout, normalization))
     epochs = -(-50 // -(-rows // batch_size))
-    # Not Adam: of a bias before batch normalization the gradient is rounding and nothing else, which Adam makes steps of.
+    # Not Adam: before batch normalization a bias has a gradient of mere rounding, and Adam makes whole steps of it.
     spec = member(3, layers=layers, optimizer="sgd", learning_rate=0.1, batch_size=batch_size, epochs=epochs)
     train = examples("multiclass", rows, INPUTS, 4, dtype=F64)
     found = run([spec], "multiclass", 4, train)

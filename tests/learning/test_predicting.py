@@ -1,32 +1,36 @@
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from learning.layout import Layout
+from learning.losses import example_losses, mean_loss
+from learning.metrics import per_epoch
 from learning.network import Predictor, predict_blocks
-from learning.weights import slice_member
-from tests.learning.trials import examples, members, network, run
+from learning.specs import NetworkSpec
+from learning.weights import slice_member, tensors_of
+from tests.learning.drawing import EMBEDDINGS, LAYERS, population
+from tests.learning.trials import drive, examples, members, network, run
 
 WIDTHS = st.sampled_from([1, 3, 7, 16, 20, 33, 64])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_a_rows_outputs_are_the_same_bytes_alone_and_among_a_thousand(data):
-    layers = data.draw(
-        st.lists(st.tuples(WIDTHS, st.sampled_from(["identity", "sigmoid", "tanh", "relu"])), max_size=3)
-    )
+    spec = NetworkSpec(tuple(data.draw(st.lists(LAYERS, max_size=3))))
+    tables = data.draw(st.lists(EMBEDDINGS, max_size=2))
     inputs, outputs = data.draw(WIDTHS), data.draw(WIDTHS)
     torch.manual_seed(data.draw(st.integers(0, 1000)))
-    widths = [inputs, *(units for units, _ in layers), outputs]
-    tensors = {}
-    for index, (above, below) in enumerate(zip(widths[1:], widths, strict=False)):
-        tensors[f"layers.{index}.weight"] = torch.randn(below, above) / below**0.5
-        tensors[f"layers.{index}.bias"] = torch.randn(above)
-    rows = torch.randn(1000, inputs)
-    predictor = Predictor(network(*layers), tensors)
+    layout = Layout.of(spec, inputs + len(tables), outputs, tables)
+    stacked = tensors_of(layout, torch.randn(1, layout.stride) / 3)
+    tensors = {name: (each.abs() if name.endswith("var") else each)[0] for name, each in stacked.items()}
+    codes = [torch.randint(each.categories, (1000, 1)).float() for each in tables]
+    rows = torch.cat([torch.randn(1000, inputs), *codes], 1)
+    predictor = Predictor(spec, tensors)
     together = predictor(rows)
     assert together.shape == (1000, outputs)
     order = torch.randperm(1000)
@@ -34,7 +38,25 @@ def test_a_rows_outputs_are_the_same_bytes_alone_and_among_a_thousand(data):
     few = order[: data.draw(st.integers(1, 200))]
     assert torch.equal(predictor(rows[few]), together[few])
     one = int(few[0])
-    assert torch.equal(predict_blocks(network(*layers), tensors, rows[one : one + 1])[0], together[one])
+    assert torch.equal(predict_blocks(spec, tensors, rows[one : one + 1])[0], together[one])
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_what_is_told_of_the_validation_rows_is_that_of_their_predictions_to_the_bit(data):
+    specs, own = population(data)
+    assume(own[0].validation is not None)
+    specs = [replace(spec, epochs=1) for spec in specs]
+    found = drive(specs, own)
+    k = data.draw(st.integers(0, len(specs) - 1))
+    spec, validation = specs[k], own[k].validation
+    if found.last.members[k].status == "failed":
+        return
+    outputs = predict_blocks(spec.network, found.trained.tensors(k), validation.inputs)
+    losses = example_losses(spec.loss, outputs, validation.targets, spec.label_smoothing)
+    assert mean_loss(losses, validation.weights).float().item() == found.told(k, "loss")[0]
+    for name, value in per_epoch(own[k].target, outputs.unsqueeze(0), validation.targets).items():
+        assert value.tolist() == [found.told(k, name)[0]]
 
 
 def test_a_population_of_trained_members_predicts_as_each_alone():

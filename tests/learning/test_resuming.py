@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from learning import fitting, schedule
 from learning.examples import Data
 from learning.fitting import State, fit
+from learning.specs import SCHEDULES, ScheduleSpec
 from tests.learning.drawing import population
 from tests.learning.trials import drive, examples, members, run, target
 
@@ -89,14 +91,26 @@ def test_a_snapshot_stands_still_while_training_goes_on():
     assert kept.sha256(0) == hashed
 
 
-def test_twenty_epochs_straight_equal_ten_extended_to_twenty():
-    train, validation = examples("binary", 80, 4, 1), examples("binary", 60, 4, 1, seed=1)
-    ten = run(members(2, task="binary", epochs=10), "binary", 1, train, validation)
-    extended = run(members(2, task="binary", epochs=20), "binary", 1, train, validation, state=ten.state)
-    straight = run(members(2, task="binary", epochs=20), "binary", 1, train, validation)
-    assert [extended.trained.sha256(k) for k in range(2)] == [straight.trained.sha256(k) for k in range(2)]
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_twice_the_epochs_straight_equal_the_first_half_extended(data):
+    """Of schedules that do not depend on the total, and without patience, which an extension counts anew."""
+    specs, own = population(data)
+    courses = st.sampled_from(["constant", "step", "exponential", "plateau"])
+    schedules = [ScheduleSpec(name, **SCHEDULES[name]) for name in (data.draw(courses) for _ in specs)]
+    half = [
+        replace(spec, epochs=2, schedule=schedule, early_stopping=None)
+        for spec, schedule in zip(specs, schedules, strict=True)
+    ]
+    whole = [replace(spec, epochs=4) for spec in half]
+    first = drive(half, own)
+    extended, straight = drive(whole, own, state=first.state), drive(whole, own)
+    for k in range(len(specs)):
+        assert extended.trained.sha256(k) == straight.trained.sha256(k)
     assert extended.last.members == straight.last.members
-    assert ten.told(0, "loss") + extended.told(0, "loss") == straight.told(0, "loss")
+    for found, expected in zip(first.reports + extended.reports, straight.reports, strict=True):
+        for name, values in expected.values.items():
+            assert found.values[name].numpy().tobytes() == values.numpy().tobytes()
 
 
 def test_a_finished_state_is_told_finished_at_once():
