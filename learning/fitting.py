@@ -17,13 +17,10 @@ from torch import Tensor
 from learning.evaluation import Values
 from learning.examples import Data
 from learning.groups import Group, groups_of
-from learning.initialization import initial_weights
-from learning.layout import Layout
-from learning.population import Population
-from learning.progress import Progress
-from learning.schedule import Share, shares_of, step_cost, validation_cost
-from learning.specs import MemberSpec, moments_of
-from learning.weights import member_sha256, slice_member, tensors_of
+from learning.schedule import shares_of
+from learning.specs import MemberSpec
+from learning.stacked import Stacked
+from learning.trained import MemberProgress, Trained
 
 PULSE = 25_000.0  # microseconds of estimated work between two pulses, so that a driver can act soon
 
@@ -43,45 +40,6 @@ class EpochReport:
     epoch: int
     steps: Tensor  # [K] int64: each one's optimizer steps since the start, at the end of this epoch
     values: Values
-
-
-@dataclass(frozen=True)
-class MemberProgress:
-    index: int
-    status: str  # running, succeeded or failed
-    epoch: int
-    best: dict[str, Any] | None  # {"epoch", "metric", "value"}
-    error: str | None
-
-
-@dataclass(frozen=True, eq=False)
-class Stack:
-    """Members of one shape and their weights."""
-
-    members: tuple[MemberSpec, ...]
-    layout: Layout
-    kept: Tensor  # [K, P], padded
-
-    def tensors(self) -> dict[str, Tensor]:
-        """By name, as `weights.tensors_of` says, each [K, ...], unpadded, on the CPU."""
-        return tensors_of(self.layout, self.kept.cpu())
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """What the members learned: the weights of each one's best epoch, or of the last without validation."""
-
-    stacks: tuple[Stack, ...]
-
-    def tensors(self, member: int) -> dict[str, Tensor]:
-        """One member's by name, unpadded, on the CPU."""
-        stack, place = next(
-            (stack, place) for stack in self.stacks for place, spec in enumerate(stack.members) if spec.index == member
-        )
-        return slice_member(tensors_of(stack.layout, stack.kept[place : place + 1].cpu()), 0)
-
-    def sha256(self, member: int) -> str:
-        return member_sha256(self.tensors(member))
 
 
 class Pulse:
@@ -136,70 +94,6 @@ def _call(work: Callable[[], Any]) -> Any:
     return work()
 
 
-class _Stacked:
-    """A group, how far it has come, and the chunks of it that are computed one by one."""
-
-    def __init__(self, group: Group, shares: Sequence[Share], epoch: int, tensors: Mapping[str, Tensor] | None) -> None:
-        self.group = group
-        self.step = 0  # of the epoch that is not finished
-        device, dtype = group.train.inputs.device, group.train.inputs.dtype
-        if tensors is None:
-            seeds = [spec.seed for spec in group.specs]
-            weights = initial_weights(group.layout, seeds, group.specs[0].initialization, dtype).to(device)
-            self.progress = Progress.start(weights, group.layout.trained, moments_of(group.specs))
-        else:
-            self.progress = Progress.of({name: tensor.to(device, copy=True) for name, tensor in tensors.items()})
-        self.shares = shares
-        self.populations = [
-            Population(group, share, self.progress.members(share.first, share.last), epoch) for share in shares
-        ]
-        self.epochs = torch.tensor([spec.epochs for spec in group.specs], dtype=torch.float64)
-        # µs of one step, and of a piece of the validation, in all chunks
-        chunks = [share.last - share.first for share in shares]
-        block_rows, blocks = group.plan.block_rows, group.plan.blocks(0)
-        self.step_cost = blocks * sum(step_cost(group.layout, chunk, block_rows) for chunk in chunks)
-        self.piece_cost = sum(validation_cost(group.layout, chunk) for chunk in chunks)
-
-    @property
-    def resting(self) -> bool:
-        return all(population.resting for population in self.populations)
-
-    def steps(self, epoch: int) -> int:
-        """Taken since the start, with `epoch` epochs finished."""
-        return epoch * self.group.plan.steps + self.step
-
-    def fractions(self, epoch: int) -> Tensor:
-        """[K] float64: how much of what is asked of each member is done."""
-        done = (self.steps(epoch) / self.group.plan.steps / self.epochs).clamp_(max=1.0)
-        return done.masked_fill_(self.progress.ended.cpu() > 0, 1.0)
-
-    def close(self, parts: Sequence[Values]) -> Values:
-        """What its chunks told at an epoch's end, together; a chunk whose members had all ended has told nothing."""
-        resting = [torch.full((share.last - share.first,), torch.nan) for share in self.shares]
-        names = next((part for part in parts if part), {})
-        return {
-            name: torch.cat([part.get(name, rest) for part, rest in zip(parts, resting, strict=True)]) for name in names
-        }
-
-    def members(self, epoch: int) -> Iterator[MemberProgress]:
-        metric = "train.loss" if self.group.measured[0] is None else "validation.loss"
-        progress = self.progress
-        columns = (progress.best_epoch, progress.best_value, progress.failed, progress.ended)
-        for spec, best, value, failed, ended in zip(
-            self.group.specs, *(each.tolist() for each in columns), strict=True
-        ):
-            yield MemberProgress(
-                index=spec.index,
-                status="failed" if failed else "succeeded" if ended or epoch >= spec.epochs else "running",
-                epoch=ended or min(epoch, spec.epochs),
-                best={"epoch": best, "metric": metric, "value": value} if best else None,
-                error="non_finite_loss" if failed else None,
-            )
-
-    def stack(self) -> Stack:
-        return Stack(self.group.specs, self.group.layout, self.progress.kept.clone())
-
-
 class _Run:
     """The groups kept in step: all finish an epoch before any begins the next."""
 
@@ -211,7 +105,7 @@ class _Run:
             # Of many groups each one is a chunk: there is enough to do side by side.
             spread = threads if alone or len(groups) < 2 * threads else 1
             shares = shares_of(len(group.specs), group.layout, group.plan.block_rows, spread, inside=alone)
-            stacked = _Stacked(group, shares, self.epoch, _part_of(state, index))
+            stacked = Stacked(group, shares, self.epoch, _part_of(state, index))
             stacked.step = state.counters[f"{index}.step"] if state else 0
             self.stacked.append(stacked)
         self.populations = [population for stacked in self.stacked for population in stacked.populations]
@@ -261,7 +155,7 @@ class _Run:
                 stacked.step = 0
             yield Pulse(self, (self._report(told),))
 
-    def _epoch(self) -> Iterator[tuple[float, list[Callable[[], None]], list[tuple[_Stacked, int]]]]:
+    def _epoch(self) -> Iterator[tuple[float, list[Callable[[], None]], list[tuple[Stacked, int]]]]:
         """(estimated microseconds, what is done at the same time, whose step has come how far then)."""
         going = [stacked for stacked in self.stacked if not stacked.resting]
         begun = [stacked.step for stacked in going]

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from learning.conformal import Calibration
 from learning.experiment import Experiment, Fold
-from learning.fitting import Trained
 from learning.model import MeanModel, Model
 from learning.preprocessing import Preprocessing
 from learning.specs import MemberSpec, network_of
 from learning.targets import Target
+from learning.trained import Trained
 from learning.weights import member_sha256, slice_member
 
 FORMAT = "learnd.run/1"

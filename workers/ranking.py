@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Any
 
-from learning.fitting import MemberProgress
 from learning.specs import MemberSpec
+from learning.trained import MemberProgress
 
 Metrics = dict[str, dict[str, float]]
 Measured = Callable[[MemberProgress], Metrics]  # a member's metrics at its best epoch

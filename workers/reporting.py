@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from learning.fitting import EpochReport, MemberProgress, Pulse
+from learning.fitting import EpochReport, Pulse
+from learning.trained import MemberProgress
 from store.chunks import Chunk
 from store.leases import Report
 from store.members import MemberReport

@@ -6,9 +6,10 @@ from dataclasses import replace
 import torch
 
 from learning.examples import Data, Examples
-from learning.fitting import EpochReport, Pulse, State, Trained, fit
+from learning.fitting import EpochReport, Pulse, State, fit
 from learning.specs import LOSSES_OF_TASK, LayerSpec, MemberSpec, NetworkSpec, OptimizerSpec
 from learning.targets import Target
+from learning.trained import Trained
 
 LOSS_OF_TASK = {task: losses[0] for task, losses in LOSSES_OF_TASK.items()}
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from learning.fitting import MemberProgress
 from learning.specs import members_of
+from learning.trained import MemberProgress
 from workers.ranking import Ranking
 
 SPEC = {

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from learning.fitting import EpochReport, MemberProgress
+from learning.fitting import EpochReport
 from learning.specs import members_of
+from learning.trained import MemberProgress
 from workers.ranking import Ranking
 from workers.reporting import Reporter
 
