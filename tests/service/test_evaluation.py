@@ -1,5 +1,6 @@
 """What is found out about a run after it ended: figures that are its own, beside plainer ones, of rows it never saw."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -121,6 +122,33 @@ def test_numbers_are_told_target_by_target(there: Caller, flowers: str) -> None:
     assert mean == pytest.approx(answer["metrics"]["rmse"])
     for each in answer["residual_quantiles"]:
         assert each["values"] == sorted(each["values"])
+
+
+@pytest.fixture(scope="module")
+def weather(there: Caller) -> str:
+    """Times, many categories, weights, labels, and a column that says who is in which split."""
+    drawn = random.Random(3)
+    lines = ["at,station,wind,wet,cold,trust,part"]
+    for index in range(300):
+        wind = drawn.uniform(0, 10)
+        wet, cold = wind + drawn.gauss(0, 2) > 5, index % 100 > 50
+        part = "test" if index % 5 == 0 else "validation" if index % 5 == 1 else "train"
+        time = f"2026-{1 + index % 12:02d}-{1 + index % 28:02d}T10:00:00Z"
+        cells = (time, f"station {index % 70}", round(wind, 3), wet, cold, 1 + index % 3, part)
+        lines.append(",".join(str(cell).lower() if isinstance(cell, bool) else str(cell) for cell in cells))
+    return there.dataset("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("target", [["wet", "cold"], "wet", "wind"], ids=str)
+def test_so_they_are_of_labels_times_weights_and_splits_by_a_column(there: Caller, weather: str, target: Any) -> None:
+    spec = {"validation": {"column": "part"}, "sample_weight": "trust", "epochs": 8, "features": ["at", "station"]}
+    run = there.trained(weather, target, **spec)
+    for split in ("test", "validation"):
+        answer = found(there, run, query=f"?split={split}")
+        assert answer["rows"] == run["rows"][split] == 60
+        assert answer["metrics"] == answer["metrics"] | without_loss(run["metrics"][split])
+    shuffled = found(there, run, "importance")
+    assert {each["name"] for each in shuffled["features"]} == {"at", "station"}
 
 
 def test_a_linear_fit_whose_loss_became_infinite_is_null(there: Caller) -> None:

@@ -34,7 +34,7 @@ def reached(yard: Yard, run: str, *statuses: str, kind: analyses.Kind = "evaluat
 @pytest.fixture
 def trained(yard: Yard) -> str:
     """A run whose linear fit takes a while; trained here, without a worker."""
-    id, here = yard.add_run(ring=False, epochs=1_000), ProcessIdentity.current()
+    id, here = yard.add_run(ring=False, epochs=3_000), ProcessIdentity.current()
     with yard.database.write() as tx:
         claim = claims.claim(tx, worker="wk_here", slot_pid=here.pid, owner=here)
     drive(claim, Place(yard.settings, yard.database, yard.blobs, Tables(), Drain(), "cpu", 1))
