@@ -121,7 +121,8 @@ class _Group:
         self.block = min(_padded(self.batch), LONGEST_BLOCK)
         whole = any(layer.normalization == "batch" for layer in hidden)
         self.in_step = -(-self.batch // self.block)
-        self.held_rows = self.block * (self.in_step if whole else 1)  # of one pass through the network
+        self.together = self.in_step if whole else 1  # blocks that go through the network in one pass
+        self.held_rows = self.block * self.together
         lanes = {(member.seed, member.fold) for member in members}
         self.lanes = 0 if self.batch == rows else min(self.chunk, len(lanes))  # orders of a chunk
         self.kept = sum(_padded(layer.units) for layer in hidden if layer.activation in SUMS_KEPT)
@@ -160,7 +161,7 @@ class _Group:
         evaluated = max(evaluated, _padded(self.rows, BLOCK_ROWS) * self.out)
         weights = members * self.numbers
         numbers = self.orders * self.block
-        gathered = max(GATHERED_NUMBERS, numbers * self.gathered)
+        gathered = max(GATHERED_NUMBERS, self.together * numbers * self.gathered)
         held = self._blocks_held(numbers * self.gathered)
         return {
             # The gathered inputs and where they lie, the masks of dropout and the dice thrown for them; outputs up to
@@ -181,7 +182,7 @@ class _Group:
         in_epoch = self.in_step * -(-self.rows // self.batch)
         cost = CALLS + self.chunk * self.numbers * (6.0 * self.block / OPERATIONS + UPDATE)
         until_pulse = max(self.in_step, int(PULSE / cost))
-        return min(in_epoch, until_pulse, max(self.in_step, GATHERED_NUMBERS // numbers))
+        return min(in_epoch, until_pulse, max(self.together, GATHERED_NUMBERS // numbers))
 
 
 def _weighing(member: MemberSpec) -> str:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from learning.activations import ACTIVATIONS
+from learning.layers import affine
 from learning.losses import LOSSES, OutputMask
-from learning.network import _affine
 from learning.threads import torch_threads
 
 ONE = torch.ones(1)
@@ -86,9 +86,9 @@ def test_a_product_is_the_same_in_company_and_on_any_number_of_threads(inputs):
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             together = torch.empty(5, 64, 48)
-            _affine(y, weight, bias, out=together)
+            affine(y, weight, bias, out=together)
             alone = torch.empty(1, 64, 48)
-            _affine(y[3:4].clone(), weight[3:4].clone(), bias[3:4].clone(), out=alone)
+            affine(y[3:4].clone(), weight[3:4].clone(), bias[3:4].clone(), out=alone)
             found += [together[3], alone[0]]
     finally:
         torch.set_num_threads(before)
