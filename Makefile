@@ -71,4 +71,4 @@ constraints: .venv/.installed-dev
 	mv constraints.new constraints.txt
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .bench-env .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -18,12 +18,13 @@ HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 
 
 def write(part: str, lines: Iterable[str], order: Sequence[str], path: Path = RESULTS) -> None:
-    """Put `lines` of Markdown, with the day and the machine, under the part's heading; `order` is that of all parts."""
+    """Put `lines` of Markdown, with the day and the machine, under the part's heading.
+
+    `order` names all parts there are; a section that none of them writes any more goes.
+    """
     sections = read(path)
     sections[part] = "\n".join((f"{datetime.now(UTC):%Y-%m-%d}, on {machine()}.", "", *lines))
-    known = [name for name in order if name in sections]
-    others = [name for name in sections if name not in known]
-    path.write_text("\n".join((ABOUT, *(f"## {name}\n\n{sections[name]}\n" for name in (*known, *others)))))
+    path.write_text("\n".join((ABOUT, *(f"## {name}\n\n{sections[name]}\n" for name in order if name in sections))))
 
 
 def read(path: Path = RESULTS) -> dict[str, str]:

@@ -16,11 +16,11 @@ def test_a_part_measured_again_leaves_the_others_as_they_were(tmp_path: Path):
     assert "of old" not in path.read_text()
 
 
-def test_a_section_that_no_part_writes_any_more_is_kept_at_the_end(tmp_path: Path):
+def test_a_section_that_no_part_writes_any_more_goes(tmp_path: Path):
     path = tmp_path / "RESULTS.md"
-    results.write("retired", ["once"], [], path)
+    results.write("retired", ["once"], ["retired"], path)
     results.write("second", ["now"], ORDER, path)
-    assert list(results.read(path)) == ["second", "retired"]
+    assert list(results.read(path)) == ["second"]
 
 
 def test_what_was_written_is_read_as_it_was(tmp_path: Path):
