@@ -8,7 +8,7 @@ from benchmarks.timing import medians
 
 ROUNDS = 9
 LIMIT = 25.0  # seconds that one contestant is timed for, at most
-ALIKE = 0.15  # of the larger loss
+ALIKE = 0.2  # of the larger loss
 
 
 class Contestant(Protocol):
