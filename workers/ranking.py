@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite, isnan, nan
 from statistics import fmean, pstdev
 from typing import Any
 
@@ -86,11 +87,15 @@ def _together(members: Sequence[MemberProgress], measured: Measured) -> Standing
 
 
 def means(told: Sequence[Metrics]) -> Metrics:
-    """Of each metric that all have; of the validation rows' how far they differ, too."""
+    """Of each metric that all have, NaN being none; of the validation rows' how far they differ, too."""
     metrics: Metrics = {}
     for split in told[0]:
-        names = [name for name in told[0][split] if all(name in each.get(split, {}) for each in told)]
+        names = [name for name in told[0][split] if not any(isnan(each.get(split, {}).get(name, nan)) for each in told)]
         metrics[split] = {name: fmean(each[split][name] for each in told) for name in names}
         if split == "validation":
-            metrics["validation_std"] = {name: pstdev(each[split][name] for each in told) for name in names}
+            metrics["validation_std"] = {name: _deviation([each[split][name] for each in told]) for name in names}
     return metrics
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return pstdev(values) if all(map(isfinite, values)) else nan  # which pstdev cannot say

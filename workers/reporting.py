@@ -115,7 +115,7 @@ class Reporter:
 
 def _after(before: Values, now: Values) -> Values:
     """The latest figures; of a member that had ended, those it ended with."""
-    return {
+    return dict(before) | {
         series: values.where(~values.isnan(), before[series]) if series in before else values
         for series, values in now.items()
     }
@@ -134,8 +134,15 @@ def _chunks(reports: Sequence[EpochReport]) -> list[Chunk]:
     steps = np.stack([each.steps.numpy() for each in reports])
     if (steps == steps[:, :1]).all():
         steps = steps[:, :1]
-    first = reports[0]
+    # A series ends before the run where all who have it do: of folds, those of one row have no r2.
+    every = dict.fromkeys(series for each in reports for series in each.values)
+    nothing = np.full(reports[0].steps.shape, np.nan, dtype=np.float32)
     return [
-        Chunk(*series, first.epoch, steps, np.stack([each.values[series].numpy() for each in reports]))
-        for series in first.values
+        Chunk(
+            *series,
+            reports[0].epoch,
+            steps,
+            np.stack([each.values[series].numpy() if series in each.values else nothing for each in reports]),
+        )
+        for series in every
     ]

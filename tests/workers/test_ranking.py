@@ -1,10 +1,12 @@
 """Who stands first among the members of a run, and what the run says of itself then."""
 
+import math
+
 import pytest
 
 from learning.specs import members_of
 from learning.trained import MemberProgress
-from workers.ranking import Ranking
+from workers.ranking import Ranking, means
 
 SPEC = {
     "seed": 0,
@@ -89,3 +91,10 @@ def test_all_members_of_an_ensemble_that_did_not_fail_answer_together():
     found = first(spec, progress(0.3, 0.2, 0.1, failed=[2]))
     assert found.members == (0, 1)
     assert found.best["member"] is None
+
+
+def test_what_a_fold_lacks_has_no_mean_and_what_is_infinite_no_deviation():
+    told = [{"validation": {"r2": math.nan, "rmse": 1.0}}, {"validation": {"r2": 0.5, "rmse": math.inf}}]
+    found = means(told)
+    assert found["validation"] == {"rmse": math.inf}
+    assert math.isnan(found["validation_std"]["rmse"])

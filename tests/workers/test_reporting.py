@@ -153,3 +153,19 @@ def test_a_member_that_has_ended_keeps_the_figures_it_ended_with():
     first, second = reporter.report(third, whole=True).members
     assert first.last["validation"]["loss"] == pytest.approx(0.3)
     assert second.last["validation"]["loss"] == pytest.approx(0.35)
+
+
+def test_a_series_goes_on_as_nothing_where_all_who_have_it_have_ended(reporter, clock):
+    r2 = ("validation", "r2")  # of folds, those with a single row have none
+    first, second, third = (pulse(epoch) for epoch in (1, 2, 3))
+    first.epochs[0].values[r2] = torch.tensor([0.25, torch.nan])
+    for each in (first, second):
+        reporter.take(each)
+    report = reporter.report(second)
+    (chunk,) = (each for each in report.chunks if (each.split, each.name) == r2)
+    assert chunk.values[0, 0] == 0.25
+    assert np.isnan(chunk.values[1]).all()
+    reporter.written(report)
+    reporter.take(third)
+    told = reporter.report(third, whole=True).members[0].last
+    assert told["validation"]["r2"] == 0.25, "what it ended with"
