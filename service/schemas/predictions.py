@@ -69,4 +69,6 @@ class PredictionOut(Shown):
         }
     )
     run = fields.String(required=True)
-    member = fields.Integer(required=True)
+    member = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Null where several answer together, as their mean"}
+    )

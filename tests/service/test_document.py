@@ -152,9 +152,10 @@ def test_predictions_and_problems_are_what_the_document_says(house: House, docum
     path = "/v1/runs/{id}/predictions"
     schemas = document["paths"][path]["post"]["responses"]
     body = {"instances": [[5.1, 3.5, 1.4, 0.2]], "probabilities": True}
-    address = f"/v1/runs/{house.ids['run']}/predictions"
-    answer = house.caller.client.post(address, json=body)
-    validator(document, schemas["200"]["content"]["application/json"]["schema"]).validate(answer.json)
+    for run in ("folded", "run"):  # the folds answer together: there the member is null
+        address = f"/v1/runs/{house.ids[run]}/predictions"
+        answer = house.caller.client.post(address, json=body)
+        validator(document, schemas["200"]["content"]["application/json"]["schema"]).validate(answer.json)
     problem = house.caller.client.post(address, json={"instances": [[1]]})
     schema = resolved(document, schemas["422"])["content"][MEDIA_TYPE]["schema"]
     validator(document, schema).validate(problem.json)
