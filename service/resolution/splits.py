@@ -18,7 +18,7 @@ def rows_of(filled: Mapping[str, Any], facts: TargetFacts) -> dict[str, int]:
         raise Invalid({"validation.column": f"a word for each row that has a target: {error}"}) from None
     except UnusableSplit as error:
         allowed = f"a value that leaves at least 2 train rows and no requested split empty: {error}"
-        raise Invalid({_where(error.split, validation, test): allowed}) from None
+        raise Invalid({_where(error.split, validation, test, facts.rows): allowed}) from None
     return {**counts._asdict(), "dropped": facts.dropped}
 
 
@@ -32,11 +32,20 @@ def _counts(validation: Mapping[str, Any], test: float, facts: TargetFacts) -> S
     return SplitCounts(facts.rows - counts.test - validated, validated, counts.test)
 
 
-def _where(split: str, validation: Mapping[str, Any], test: float) -> str:
+def _where(split: str, validation: Mapping[str, Any], test: float, rows: int) -> str:
     """The field that could be changed so that this split is large enough."""
-    if split == "test":
+    if split == "test" or (test and not _leaves_train_rows(test, rows)):
         return "test.fraction"
     form = next((form for form in ("column", "folds", "fraction") if validation.get(form)), None)
     if form is None:
         return "test.fraction" if test else "dataset"
     return f"validation.{form}"
+
+
+def _leaves_train_rows(test: float, rows: int) -> bool:
+    """Whether it would, were there no validation."""
+    try:
+        split_counts(rows, validation=0.0, test=test)
+    except UnusableSplit:
+        return False
+    return True

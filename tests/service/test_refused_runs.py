@@ -188,6 +188,8 @@ RUNS: list[tuple[dict[str, Any], str, str]] = [
     ({"validation": {"folds": 151, "fold": 3}}, "validation.folds", "more than the 150 rows"),
     ({"validation": {"folds": 2}, "test": {"fraction": 0.98}}, "validation.folds", "at least 2 rows"),
     ({"validation": {"folds": 2}, "test": {"fraction": 0.001}}, "test.fraction", "would be empty"),
+    ({"test": {"fraction": 0.999}}, "test.fraction", "at least 2 train rows"),
+    ({"validation": {"folds": 2}, "test": {"fraction": 0.999}}, "test.fraction", "at least 2 train rows"),
     ({"validation": {"folds": 3}, "sweep": {"seed": [1, 2, 3]}}, "validation.folds", "3 folds of 3 settings are 9"),
     ({"validation": {"column": "part"}}, "validation.column", "is no column"),
     ({"validation": {"column": "species"}}, "validation.column", "not the target"),
