@@ -73,6 +73,7 @@ class Evaluation:
             self.network.forward([blocks[block].unsqueeze(0)], [self.outputs[block]])
         if at.end == len(blocks):
             self.found.append(self._measure(at.by))
+            del self.network, self.outputs  # others are measured now, and they are as large
 
     def _measure(self, by: Measured) -> Values:
         examples = by.examples

@@ -174,11 +174,15 @@ class _Run:
             ]
             yield cost / slices, work, list(zip(going, reached, strict=True))
             before = reached
-        pieces = max((population.pieces for stacked in going for population in stacked.populations), default=0)
-        for piece in range(pieces):
-            measuring = [stacked for stacked in going if any(each.pieces > piece for each in stacked.populations)]
-            cost = sum(stacked.piece_cost for stacked in measuring) / self.lanes
-            yield cost, [partial(each.evaluate, piece) for stacked in measuring for each in stacked.populations], []
+        # Whoever is measured holds its outputs until it is done, so that no more are begun than there are threads.
+        every = [population for stacked in going for population in stacked.populations if population.pieces]
+        for place in range(0, len(every), self.lanes):
+            measured = every[place : place + self.lanes]
+            pieces, dearest = max(each.pieces for each in measured), max(each.piece_cost for each in measured)
+            together = max(1, int(PULSE / dearest))
+            for piece in range(0, pieces, together):
+                last = min(piece + together, pieces)
+                yield (last - piece) * dearest, [partial(each.evaluate, piece, last) for each in measured], []
 
     def _report(self, told: Sequence[Values]) -> EpochReport:
         """In the order of the run's members."""

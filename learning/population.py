@@ -15,7 +15,7 @@ from learning.optimizers import OPTIMIZERS
 from learning.patience import Judge
 from learning.progress import Progress
 from learning.rates import Rates
-from learning.schedule import Share
+from learning.schedule import Share, validation_cost
 from learning.sums import halving_sum
 from learning.threads import torch_threads
 
@@ -35,6 +35,7 @@ class Population:
         self.measured = group.measured[share.first : share.last]
         self.progress = progress
         self.threads = share.threads
+        self.piece_cost = validation_cost(self.layout, share.last - share.first)
         self.mask = OutputMask(self.layout.outputs, progress.weights)
         self._settle(epoch)
 
@@ -95,10 +96,12 @@ class Population:
         # One after the other, so that the sum is the same wherever the run was interrupted.
         self.live.loss_sum.copy_(torch.cat([self.live.loss_sum.unsqueeze(0), sums]).cumsum(0)[-1])
 
-    def evaluate(self, piece: int) -> None:
-        if self.evaluation is not None and piece < len(self.evaluation.pieces):
+    def evaluate(self, first: int, last: int) -> None:
+        """Pieces `first` … `last - 1` of the validation, those that there are."""
+        if self.evaluation is not None:
             with torch_threads(self.threads), torch.inference_mode():
-                self.evaluation.run(piece)
+                for piece in range(first, min(last, self.pieces)):
+                    self.evaluation.run(piece)
 
     @property
     def pieces(self) -> int:

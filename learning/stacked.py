@@ -10,7 +10,7 @@ from learning.groups import Group
 from learning.initialization import initial_weights
 from learning.population import Population
 from learning.progress import Progress
-from learning.schedule import Share, step_cost, validation_cost
+from learning.schedule import Share, step_cost
 from learning.specs import moments_of
 from learning.trained import MemberProgress, Stack
 
@@ -33,11 +33,10 @@ class Stacked:
             Population(group, share, self.progress.members(share.first, share.last), epoch) for share in shares
         ]
         self.epochs = torch.tensor([spec.epochs for spec in group.specs], dtype=torch.float64)
-        # µs of one step, and of a piece of the validation, in all chunks
+        # µs of one step in all chunks
         chunks = [share.last - share.first for share in shares]
         block_rows, blocks = group.plan.block_rows, group.plan.blocks(0)
         self.step_cost = blocks * sum(step_cost(group.layout, chunk, block_rows) for chunk in chunks)
-        self.piece_cost = sum(validation_cost(group.layout, chunk) for chunk in chunks)
 
     @property
     def resting(self) -> bool:

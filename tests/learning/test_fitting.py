@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from learning import fitting
+from learning.evaluation import Evaluation
 from learning.examples import Data
 from learning.fitting import fit
 from learning.losses import example_losses
@@ -141,3 +142,25 @@ def test_members_of_other_shapes_are_trained_beside_one_another_as_if_alone():
         own = run([spec], "multiclass", 3, train, validation)
         assert together.trained.sha256(k) == own.trained.sha256(k)
         assert together.told(k, "loss")[:2] == own.told(0, "loss")[:2]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_no_more_are_measured_at_a_time_than_there_are_threads(monkeypatch, threads):
+    begun, most, held = set(), [], []
+    run_piece = Evaluation.run
+
+    def watched(self, piece):
+        begun.add(self)
+        most.append(len(begun))
+        run_piece(self, piece)
+        if piece == len(self.pieces) - 1:
+            begun.remove(self)
+            held.append(hasattr(self, "outputs"))
+
+    monkeypatch.setattr(Evaluation, "run", watched)
+    monkeypatch.setattr(fitting, "PULSE", 1.0)  # so that each piece is a work of its own
+    train, validation = examples("multiclass", 40, 3, 4), examples("multiclass", 2500, 3, 4)
+    specs = [member(index, layers=(index + 1,), epochs=1) for index in range(6)]
+    list(fit(specs, Data(target("multiclass", 4), train, validation), threads=threads))
+    assert max(most) <= threads
+    assert held == [False] * 6, "what was measured is let go"
