@@ -108,9 +108,15 @@ def mean_prediction(parts: Sequence[Prediction]) -> Prediction:
     target = parts[0].target
     if target.task == "regression":
         return Prediction(target, target.outputs_of(halving_mean(torch.stack([each.values() for each in parts]), 0)))
-    p = halving_mean(torch.stack([each.probabilities() for each in parts]), 0).clamp_(min=SMALLEST)
+    p = _mean_probabilities(parts)
     if target.task == "multiclass":
         return Prediction(target, p.log())
     if target.task == "binary":
         return Prediction(target, (p[:, 1:] / p[:, :1]).log())
-    return Prediction(target, p.log() - (1.0 - p).clamp_(min=SMALLEST).log())
+    # 1 - p has its own precision where it is the sigmoid of the negative: near 1 nothing would be left of it.
+    q = _mean_probabilities([Prediction(each.target, -each.outputs) for each in parts])
+    return Prediction(target, (p / q).log())
+
+
+def _mean_probabilities(parts: Sequence[Prediction]) -> Tensor:
+    return halving_mean(torch.stack([each.probabilities() for each in parts]), 0).clamp_(min=SMALLEST)

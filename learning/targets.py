@@ -113,9 +113,12 @@ class Target:
         return self.expected(outputs) * self._scale + self._shift
 
     def outputs_of(self, numbers: Tensor) -> Tensor:
-        """The outputs [..., T] float64 that predict these numbers: the way back."""
+        """The outputs [..., T] float64 that predict these numbers: the way back.
+
+        A count that is not above zero, as a mean with other losses may be, is the least that has a logarithm.
+        """
         scaled = (numbers - self._shift) / self._scale
-        return scaled.log() if self.link == "log" else scaled
+        return scaled.clamp(min=torch.finfo(scaled.dtype).tiny).log() if self.link == "log" else scaled
 
     def choices(self, outputs: Tensor) -> Tensor:
         """[...] int64: the likeliest class of logits [..., width], the first where several are; of a multilabel target

@@ -8,7 +8,7 @@ from torch import nn
 
 from learning.columns import CategoricalColumn, NumericColumn, take
 from learning.errors import UnusableColumn
-from learning.model import Model
+from learning.model import Model, Prediction, mean_prediction
 from learning.preprocessing import Preprocessing
 from learning.specs import LayerSpec, NetworkSpec
 from learning.targets import Target
@@ -135,3 +135,21 @@ def test_inputs_name_every_feature_in_order_with_its_type():
         {"name": "colour", "type": "categorical", "categories": ["blue", "green", "red"]},
         {"name": "old", "type": "boolean"},
     ]
+
+
+LABELS = Target("multilabel", ("a", "b"), True, None, (), ())
+COUNTS = Target("regression", ("y",), False, None, (0.0,), (1.0,), "log")
+NUMBERS = Target("regression", ("y",), False, None, (0.0,), (1.0,))
+
+
+@pytest.mark.parametrize("size", [0.5, 20.0, 36.0, 40.0, 100.0, 700.0])
+def test_the_mean_of_networks_that_say_the_same_is_as_sure_as_they_are(size):
+    said = Prediction(LABELS, torch.tensor([[size, -size]], dtype=torch.float64))
+    torch.testing.assert_close(mean_prediction([said, said]).outputs, said.outputs)
+
+
+def test_a_mean_of_counts_is_never_below_zero_whatever_other_losses_say():
+    parts = [Prediction(COUNTS, torch.tensor([[-3.0], [1.0]])), Prediction(NUMBERS, torch.tensor([[-1.0], [2.0]]))]
+    found = mean_prediction(parts)
+    assert bool(found.outputs.isfinite().all())
+    assert found.values().squeeze(1).tolist() == pytest.approx([0.0, (torch.e + 2.0) / 2])
