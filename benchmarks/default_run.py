@@ -12,7 +12,7 @@ from learning.experiment import prepare
 from learning.fitting import fit
 from learning.network import Predictor
 from learning.specs import LOSSES_OF_TASK
-from service.resolution.recipes import AUTO_INITIALIZATION, DEFAULT, RECIPES
+from service.resolution.recipes import AUTO_INITIALIZATION, DEFAULT, supplied
 
 TEST = 0.2
 
@@ -34,7 +34,7 @@ def answers(table: DataTable, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def spec(table: DataTable, seed: int) -> dict[str, Any]:
     task = "regression" if table.classes is None else "binary" if table.classes == 2 else "multiclass"
-    recipe = dict(RECIPES[DEFAULT])
+    recipe = supplied(DEFAULT, table.rows, ())
     if recipe["initialization"] == "auto":
         recipe["initialization"] = AUTO_INITIALIZATION
     return {

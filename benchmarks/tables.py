@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn import datasets
 
+FEW_ROWS = 1_000  # below which one test row more or less decides, so that more splits are tried
 Columns = dict[str, np.ndarray]  # float64 with NaN for missing, or objects: text with None for missing
 
 
@@ -40,7 +41,8 @@ def tables() -> Iterator[DataTable]:
         ("diabetes", datasets.load_diabetes, "r2"),
     ):
         found = load()
-        yield DataTable(name, "real", metric, _numbered(found.data), found.target)
+        repeats = 20 if len(found.target) < FEW_ROWS else 5
+        yield DataTable(name, "real", metric, _numbered(found.data), found.target, repeats)
     for make in (smooth, steps, categorical, missing, skewed, noisy, unbalanced, large):
         yield make()
 

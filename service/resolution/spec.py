@@ -12,7 +12,7 @@ from typing import Any
 from learning.specs import drafts_of
 from service.problems import Errors, Invalid
 from service.resolution import capacity, columns, consistency, splits, sweeps, tasks, unmade
-from service.resolution.recipes import AUTO_INITIALIZATION, DEFAULT, RECIPES
+from service.resolution.recipes import AUTO_INITIALIZATION, DEFAULT, RECIPES, named_by, supplied
 from service.resolution.targets import TargetColumns, TargetFacts
 from service.schemas.fields import as_text
 from store.datasets import Dataset
@@ -39,7 +39,7 @@ def resolve(
 ) -> Resolved:
     """A loaded `RunIn` against its dataset; `stored` are the layers of the networks it names. Raises Invalid."""
     errors = unmade.refusals(asked)
-    filled = _filled(asked, stored, settings, errors)
+    filled = _filled(asked, stored, dataset.rows or 0, settings, errors)
     types = {column["name"]: column["type"] for column in dataset.columns}
     columns.check_weights(asked, dataset, errors)
     features, warnings = columns.features_of(asked, types, errors)
@@ -101,12 +101,14 @@ def resolve(
     )
 
 
-def _filled(asked: Mapping[str, Any], stored: sweeps.Stored, settings: Settings, errors: Errors) -> dict[str, Any]:
+def _filled(
+    asked: Mapping[str, Any], stored: sweeps.Stored, rows: int, settings: Settings, errors: Errors
+) -> dict[str, Any]:
     """What is asked over what its recipe supplies, with what each member has of its own."""
     name = asked.get("recipe", DEFAULT)
     if name not in RECIPES:
         errors["recipe"] = [f"one of {', '.join(RECIPES)}"]
-    recipe = RECIPES.get(name, RECIPES[DEFAULT])
+    recipe = supplied(name if name in RECIPES else DEFAULT, rows, named_by(asked))
     filled = {**recipe, **{key: asked[key] for key in recipe if key in asked}}
     filled["recipe"] = name
     filled["loss"] = asked.get("loss", "auto")

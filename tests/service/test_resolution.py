@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.resolution.recipes import RECIPES
+from service.resolution.recipes import DEFAULT, supplied
 from tests.service.callers import Caller
 
 # Every field of the contract's `POST /v1/runs`.
@@ -63,13 +63,11 @@ def test_nothing_but_dataset_and_target_resolves_every_field(there: Caller, iris
     id = there.dataset(iris)
     spec = there.run(id)["spec"]
     assert list(spec) == FIELDS
-    recipe = RECIPES[spec["recipe"]]
-    assert {name: spec[name] for name in recipe if name != "initialization"} == {
-        name: value for name, value in recipe.items() if name != "initialization"
-    }
+    recipe = supplied(DEFAULT, 150, ())
+    assert {name: spec[name] for name in recipe} == recipe
     assert (spec["dataset"], spec["target"]) == (id, "species")
     assert spec["features"] == ["sepal_length", "sepal_width", "petal_length", "petal_width"]
-    assert (spec["task"], spec["loss"], spec["initialization"]) == ("multiclass", "cross_entropy", "xavier")
+    assert (spec["task"], spec["loss"], spec["initialization"]) == ("multiclass", "cross_entropy", "lecun")
     assert (spec["seed"], spec["split_seed"], spec["device"], spec["test"]) == (0, 0, "auto", {"fraction": 0.0})
 
 
