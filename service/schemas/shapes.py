@@ -39,7 +39,8 @@ class Items(Worded, fields.List[Any]):
     def __init__(self, inner: Any, *, shortest: int = 0, longest: int, noun: str, **kwargs: Any) -> None:
         super().__init__(inner, **with_schema(kwargs, minItems=shortest, maxItems=longest))
         self.shortest, self.longest = shortest, longest
-        self.allowed = f"a list of {shortest} to {longest} {noun}"
+        count = longest if shortest == longest else f"{shortest} to {longest}"
+        self.allowed = f"a list of {count} {noun}"
 
     def read(self, value: Any) -> list[Any]:
         if not isinstance(value, list) or not self.shortest <= len(value) <= self.longest:
