@@ -13,7 +13,7 @@ from store.errors import StoreError
 
 HEADER_KEY = "learnd"  # safetensors' metadata is string to string; ours is one JSON text under this key
 MAX_HEADER_BYTES = 64 << 20
-MAX_TENSORS = 4_096
+MAX_TENSORS = 1 << 20  # 4,096 members may have as many shapes, each with a tensor or two for every layer
 
 
 class BrokenWeights(StoreError):
@@ -21,18 +21,22 @@ class BrokenWeights(StoreError):
 
 
 def pack(tensors: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> bytes:
-    """One safetensors file; equal arguments give equal bytes. Raises ValueError for what JSON cannot say (NaN)."""
+    """One safetensors file; equal arguments give equal bytes.
+
+    Raises ValueError for what JSON cannot say (NaN), and BrokenWeights for more than `unpack` would read again.
+    """
     text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    return safetensors.numpy.save(arrays, metadata={HEADER_KEY: text})
+    content: bytes = safetensors.numpy.save(arrays, metadata={HEADER_KEY: text})
+    _check(len(arrays), int.from_bytes(content[:8], "little"))
+    return content
 
 
 def unpack(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """The arrays (own, writable memory) and the header of `pack`. Raises BrokenWeights before making anything large."""
     described = _described(content)
-    if len(described) > MAX_TENSORS + 1:
-        raise BrokenWeights(f"{len(described)} tensors, more than {MAX_TENSORS}")
-    metadata = described.get("__metadata__")
+    metadata = described.pop("__metadata__", None)
+    _check(len(described), 0)
     if not isinstance(metadata, dict) or not isinstance(metadata.get(HEADER_KEY), str):
         raise BrokenWeights(f"no {HEADER_KEY!r} header")
     try:
@@ -51,8 +55,7 @@ def _described(content: bytes) -> dict[str, Any]:
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length > len(content) - 8:
         raise BrokenWeights("cut short")
-    if length > MAX_HEADER_BYTES:
-        raise BrokenWeights(f"a header of {length} bytes, more than {MAX_HEADER_BYTES}")
+    _check(0, length)
     try:
         described = json.loads(content[8 : 8 + length])
     except (ValueError, RecursionError) as error:
@@ -60,3 +63,10 @@ def _described(content: bytes) -> dict[str, Any]:
     if not isinstance(described, dict):
         raise BrokenWeights("its header is no JSON object")
     return described
+
+
+def _check(tensors: int, header_bytes: int) -> None:
+    if tensors > MAX_TENSORS:
+        raise BrokenWeights(f"{tensors} tensors, more than {MAX_TENSORS}")
+    if header_bytes > MAX_HEADER_BYTES:
+        raise BrokenWeights(f"a header of {header_bytes} bytes, more than {MAX_HEADER_BYTES}")

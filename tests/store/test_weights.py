@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from store import weights
 from store.weights import MAX_TENSORS, BrokenWeights, pack, unpack
 
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
@@ -72,6 +73,19 @@ def test_a_damaged_file_is_refused_or_is_another_whole_file(cut, flip):
 HEADED = {"__metadata__": {"learnd": "{}"}}
 
 
+def test_a_file_of_as_many_shapes_as_a_run_may_have_is_read_again():
+    tensors = {f"{shape}.layers.{layer}.weight": np.ones(1) for shape in range(500) for layer in range(10)}
+    found, _ = unpack(pack(tensors, {}))
+    assert found.keys() == tensors.keys()
+
+
+@pytest.mark.parametrize("limit", ["MAX_TENSORS", "MAX_HEADER_BYTES"])
+def test_what_could_not_be_read_again_is_not_written(monkeypatch, limit):
+    monkeypatch.setattr(weights, limit, 1)
+    with pytest.raises(BrokenWeights, match="more than 1"):
+        pack({"a": np.ones(1), "b": np.ones(1)}, {})
+
+
 def _file(described: object, data: bytes = b"") -> bytes:
     text = json.dumps(described).encode()
     return len(text).to_bytes(8, "little") + text + data
@@ -86,7 +100,7 @@ def _file(described: object, data: bytes = b"") -> bytes:
         (_file({"__metadata__": {"learnd": "[]"}}), "no JSON object"),
         (_file({"__metadata__": {"learnd": "["}}), "Expecting value"),
         (_file({"__metadata__": {"learnd": "[" * 100_000}}), "recursion"),
-        (_file({f"t{n}": {} for n in range(MAX_TENSORS + 2)}), "tensors, more than"),
+        (_file({f"t{n}": 0 for n in range(MAX_TENSORS + 1)}), "tensors, more than"),
         (_file(HEADED | {"a": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4]}}), "deserializ"),
         (_file(HEADED | {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 9]}}), "deserializ"),
         (safetensors.numpy.save({"a": np.ones(1)}), "no 'learnd' header"),
