@@ -6,9 +6,10 @@
     tensors    `<network>.layers.<i>.weight` [K, in, out] and so on: members of one shape are stacked;
                 `calibration` [S, m], the scores that intervals and sets are made by
 
-`fold` and `network` are places in these lists, `place` a member's in its stack. `predicts` are the members that the run
-answers by: its best one, or all whose mean it is. A file of one member alone has its own tensors without a first axis,
-by the names of `weights.tensors_of`, and in its header nothing of the others.
+`fold` and `network` are places in these lists, `place` a member's in its stack. All folds have a column's categories in
+common, and only the first one names them. `predicts` are the members that the run answers by: its best one, or all
+whose mean it is. A file of one member alone has its own tensors without a first axis, by the names of
+`weights.tensors_of`, and in its header nothing of the others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,18 +42,20 @@ def keep(
     """The tensors and the header of a run's file; `calibration` is of all that `predicts` together."""
     tensors: dict[str, Tensor] = {}
     members: dict[int, dict[str, Any]] = {}
-    folds = list({id(fold): fold for fold in map(experiment.fold_of, experiment.members)}.values())
+    # Members with other weights in the loss see the same rows in the same way: to the model that is one fold.
+    folds = {_sight(fold): fold for fold in map(experiment.fold_of, experiment.members)}
+    places = {sight: place for place, sight in enumerate(folds)}
     for number, stack in enumerate(trained.stacks):
         stacked = stack.tensors()
         tensors |= {f"{number}.{name}": tensor for name, tensor in stacked.items()}
         for place, spec in enumerate(stack.members):
-            fold = _place_of(experiment.fold_of(spec), folds)
+            fold = places[_sight(experiment.fold_of(spec))]
             sha256 = member_sha256(slice_member(stacked, place))
             members[spec.index] = _entry(spec) | {"fold": fold, "network": number, "place": place, "sha256": sha256}
     header = {
         "format": FORMAT,
         "task": experiment.spec["task"],
-        "folds": [{"preprocessing": f.preprocessing.to_json(), "target": f.target.to_json()} for f in folds],
+        "folds": _told(list(folds.values())),
         "networks": [asdict(stack.members[0].network) for stack in trained.stacks],
         "members": [members[index] for index in sorted(members)],
         "predicts": list(predicts),
@@ -67,8 +70,28 @@ def _entry(spec: MemberSpec) -> dict[str, Any]:
     return {"index": spec.index, "seed": spec.seed}
 
 
-def _place_of(fold: Fold, folds: Sequence[Fold]) -> int:
-    return next(place for place, each in enumerate(folds) if each is fold)
+def _sight(fold: Fold) -> tuple[int, Target]:
+    return id(fold.preprocessing), fold.target
+
+
+def _told(folds: Sequence[Fold]) -> list[dict[str, Any]]:
+    """The folds as JSON, categories in the first one only: with thousands in each, they would outgrow any header."""
+    told = [{"preprocessing": fold.preprocessing.to_json(), "target": fold.target.to_json()} for fold in folds]
+    for fold in told[1:]:
+        for feature, first in zip(fold["preprocessing"]["features"], told[0]["preprocessing"]["features"], strict=True):
+            if "categories" in feature and feature["categories"] == first.get("categories"):
+                del feature["categories"]
+    return told
+
+
+def _whole(fold: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, Any]:
+    """The preprocessing of a fold with what only the first one says."""
+    told = fold["preprocessing"]
+    features = [
+        {"categories": shared["categories"], **own} if "categories" in shared else own
+        for own, shared in zip(told["features"], first["preprocessing"]["features"], strict=True)
+    ]
+    return {**told, "features": features}
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +132,7 @@ class Kept:
         header = {
             "format": MEMBER_FORMAT,
             "task": self.header["task"],
-            "preprocessing": fold["preprocessing"],
+            "preprocessing": _whole(fold, self.header["folds"][0]),
             "target": fold["target"],
             "network": self.header["networks"][own["network"]],
             "members": [{name: own[name] for name in ("index", "seed", "sha256")}],
@@ -123,9 +146,7 @@ class Kept:
         return Model(preprocessing, target, network_of(self.header["networks"][own["network"]]), self._tensors(own))
 
     def _tensors(self, own: Mapping[str, Any]) -> dict[str, Tensor]:
-        prefix = f"{own['network']}."
-        stacked = {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
-        return slice_member(stacked, own["place"])
+        return slice_member(self._stacks[str(own["network"])], own["place"])
 
     def _entry(self, member: int) -> Mapping[str, Any]:
         found: Mapping[str, Any] | None = self._members.get(member)
@@ -138,8 +159,17 @@ class Kept:
         return {each["index"]: each for each in self.header["members"]}
 
     @cached_property
+    def _stacks(self) -> dict[str, dict[str, Tensor]]:
+        """By network, the tensors by the names of `weights.tensors_of`."""
+        found: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in self.tensors.items():
+            network, _, own = name.partition(".")
+            found.setdefault(network, {})[own] = tensor
+        return found
+
+    @cached_property
     def _folds(self) -> list[tuple[Preprocessing, Target]]:
         return [
-            (Preprocessing.from_json(each["preprocessing"]), Target.from_json(each["target"]))
+            (Preprocessing.from_json(_whole(each, self.header["folds"][0])), Target.from_json(each["target"]))
             for each in self.header["folds"]
         ]
