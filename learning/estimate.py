@@ -63,7 +63,8 @@ def memory_parts(
         shapes.setdefault(kind, []).append(member)
     folds, wide = len(folds_of(spec)), _padded(inputs)
     targets = len(spec["target"]) if isinstance(spec["target"], list) else 1
-    sources = folds * len({_weighing(member) for members in shapes.values() for member in members})
+    # Members of another loss or other weights have targets of their own, and rows beside them.
+    sources = folds * len({(member.loss, _weighing(member)) for members in shapes.values() for member in members})
     parts = {
         # In the file's own buffers, as columns, and what the statistics of one column need on their way.
         "table": DOUBLE * rows * (3 * (inputs + targets) + 8),
@@ -75,7 +76,8 @@ def memory_parts(
         "around": AROUND,
     }
     widths = (inputs, outputs, embeddings)
-    groups = [_Group(spec, members, rows, *widths, threads=threads) for members in shapes.values()]
+    alone = len(shapes) == 1
+    groups = [_Group(spec, members, rows, *widths, threads=threads, alone=alone) for members in shapes.values()]
     for name in groups[0].standing():
         parts[name] = sum(group.standing()[name] for group in groups)
     for name in groups[0].passing():  # what is needed for a moment, by one group after another
@@ -84,7 +86,7 @@ def memory_parts(
 
 
 class _Group:
-    """Members of one shape."""
+    """Members of one shape, who have all threads for themselves where they are `alone`."""
 
     def __init__(  # noqa: PLR0917 - what the estimate as a whole is made of
         self,
@@ -96,6 +98,7 @@ class _Group:
         embeddings: Sequence[EmbeddingSpec],
         *,
         threads: int,
+        alone: bool,
     ) -> None:
         first = members[0]
         hidden = first.network.layers
@@ -114,8 +117,10 @@ class _Group:
         weighing = [spec.get("sample_weight"), spec.get("class_weights"), first.overrides.get("class_weights")]
         self.weighted = any(each is not None for each in weighing)
 
-        self.at_work = min(threads, self.count)
-        self.chunks = self.at_work * -(-self.count // (self.at_work * MOST_MEMBERS))
+        # Chunks computed at the same time; beside other groups one may be a whole group, and they may be of any.
+        self.at_work = min(threads, self.count) if alone else threads
+        least = self.at_work if alone else 1
+        self.chunks = least * -(-self.count // (least * MOST_MEMBERS))
         self.chunk = -(-self.count // self.chunks)  # members
         self.batch = rows if first.batch_size is None else min(first.batch_size, rows)
         self.block = min(_padded(self.batch), LONGEST_BLOCK)
@@ -138,9 +143,8 @@ class _Group:
         embedded = 2 * self.first if self.first > self.encoded else 0
         outputs = sum(self.widths) + self.kept + self.dropped + embedded
         return {
-            # An epoch's order for each lane and its copy, and the hashes that some are sorted by.
+            # An epoch's order for each lane and its copy.
             "orders": FLOAT * (2 * self.chunks * self.lanes * (self.rows + 1))
-            + FLOAT * 6 * self.at_work * (self.rows + HASHED_AT_ONCE)
             # Each row's weight, and those of an epoch in its order and in sums.
             + DOUBLE
             * self.weighted
@@ -152,6 +156,8 @@ class _Group:
             "activations": FLOAT
             * self.count
             * (outputs * (2 * self.held_rows + BLOCK_ROWS) + 3 * self.normalized * self.held_rows),
+            # A copy of the state, and two of that copy on its way into a file.
+            "checkpoint": 3 * FLOAT * weights * (2 + self.moments),
         }
 
     def passing(self) -> dict[str, int]:
@@ -159,11 +165,12 @@ class _Group:
         members = self.count
         evaluated = min(EVALUATED_NUMBERS, self.chunk * _padded(self.rows, BLOCK_ROWS) * self.out)
         evaluated = max(evaluated, _padded(self.rows, BLOCK_ROWS) * self.out)
-        weights = members * self.numbers
         numbers = self.orders * self.block
         gathered = max(GATHERED_NUMBERS, self.together * numbers * self.gathered)
         held = self._blocks_held(numbers * self.gathered)
         return {
+            # The hashes that orders are sorted by.
+            "shuffling": FLOAT * 6 * self.at_work * (self.rows + HASHED_AT_ONCE),
             # The gathered inputs and where they lie, the masks of dropout and the dice thrown for them; outputs up to
             # the next pulse, and the losses made of them.
             "batches": self.at_work * FLOAT * (3 * gathered + 5 * held * self.chunk * self.block * self.out)
@@ -173,8 +180,6 @@ class _Group:
             "slopes": FLOAT * self.at_work * self.chunk * 3 * max(self.widths) * self.held_rows,
             # The outputs twice, once in the order of the blocks; of each real one the float64 terms of the metrics.
             "evaluation": self.at_work * (2 * FLOAT * evaluated + 5 * DOUBLE * evaluated * self.outputs // self.out),
-            # A copy of the state, and two of that copy on its way into a file.
-            "checkpoint": 3 * FLOAT * weights * (2 + self.moments),
         }
 
     def _blocks_held(self, numbers: int) -> int:

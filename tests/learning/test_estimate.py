@@ -112,6 +112,20 @@ def test_the_figures_taken_from_other_files_are_theirs():
     assert ours == (schedule.MOST_MEMBERS, schedule.CALLS, schedule.OPERATIONS, schedule.UPDATE)
 
 
+def test_what_all_shapes_hold_is_counted_for_all_and_what_each_thread_computes_for_each_thread():
+    asked = spec([40], batch_size=32)
+    one = memory_parts(asked, 50_000, 13, 3)
+    many = memory_parts(asked | {"sweep": {"batch_size": [32, 33, 34]}}, 50_000, 13, 3)
+    assert {name: many[name] / one[name] for name in ("weights", "checkpoint")} == {"weights": 3, "checkpoint": 3}
+    assert many["evaluation"] == 2 * one["evaluation"]
+
+
+def test_members_of_other_losses_have_rows_of_their_own():
+    asked = spec([40], batch_size=32)
+    losses = {"sweep": {"loss": ["squared_error", "absolute_error", "huber"]}}
+    assert memory_parts(asked | losses, 1000, 13, 3)["rows"] == 3 * memory_parts(asked, 1000, 13, 3)["rows"]
+
+
 def test_weights_are_counted_with_their_padding():
     stride = Layout.of(NetworkSpec((LayerSpec(20), LayerSpec(7))), 13, 3).stride
     asked = spec([20, 7], batch_size=32, sweep={"seed": [0, 1, 2]})
