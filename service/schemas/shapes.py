@@ -23,9 +23,10 @@ class StrictSchema(Schema):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        names = ", ".join(sorted(self.load_fields))
         self.error_messages = {
-            "type": "an object",
-            "unknown": f"unknown field; allowed: {', '.join(sorted(self.load_fields)) or 'none'}",
+            "type": f"an object of {names}" if names else "an object",
+            "unknown": f"unknown field; allowed: {names or 'none'}",
         }
 
 
