@@ -65,7 +65,7 @@ class H2O:
 
     def predict(self, model: str, frame: str) -> list[list[str]]:
         """For each row of the frame a number, or a label and then each class's probability."""
-        name = self._wait(self._ask("POST", f"/4/Predictions/models/{model}/frames/{frame}"))
+        name = self._ask("POST", f"/3/Predictions/models/{model}/frames/{frame}")["predictions_frame"]["name"]
         found = self.client.get("/3/DownloadDataset", params={"frame_id": name}).raise_for_status()
         return list(csv.reader(found.text.splitlines()[1:]))
 
