@@ -70,7 +70,11 @@ class Model:
 
     def predict(self, columns: Table) -> Prediction:
         """A row's answer is the same bytes whatever rows come with it. Raises UnusableColumn as `encode` does."""
-        return Prediction(self.target, self._forward(self.preprocessing.encode(columns)))
+        return self.answer(self.preprocessing.encode(columns))
+
+    def answer(self, inputs: Tensor) -> Prediction:
+        """To rows that are encoded by its own preprocessing."""
+        return Prediction(self.target, self._forward(inputs))
 
     @cached_property
     def _forward(self) -> Predictor:
@@ -93,7 +97,10 @@ class MeanModel:
         return self.parts[0].inputs
 
     def predict(self, columns: Table) -> Prediction:
-        return mean_prediction([part.predict(columns) for part in self.parts])
+        """As a `Model` does; rows are encoded once for all networks that share a preprocessing."""
+        every = {id(part.preprocessing): part.preprocessing for part in self.parts}
+        inputs = {key: preprocessing.encode(columns) for key, preprocessing in every.items()}
+        return mean_prediction([part.answer(inputs[id(part.preprocessing)]) for part in self.parts])
 
 
 SMALLEST = torch.finfo(torch.float64).tiny

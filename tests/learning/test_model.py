@@ -8,7 +8,7 @@ from torch import nn
 
 from learning.columns import CategoricalColumn, NumericColumn, take
 from learning.errors import UnusableColumn
-from learning.model import Model, Prediction, mean_prediction
+from learning.model import MeanModel, Model, Prediction, mean_prediction
 from learning.preprocessing import Preprocessing
 from learning.specs import LayerSpec, NetworkSpec
 from learning.targets import Target
@@ -153,3 +153,22 @@ def test_a_mean_of_counts_is_never_below_zero_whatever_other_losses_say():
     found = mean_prediction(parts)
     assert bool(found.outputs.isfinite().all())
     assert found.values().squeeze(1).tolist() == pytest.approx([0.0, (torch.e + 2.0) / 2])
+
+
+def test_networks_of_one_preprocessing_have_rows_encoded_once_and_answer_with_their_mean(monkeypatch):
+    table = {"x": NumericColumn(random(ROWS, seed=1))}
+    own, other = (Preprocessing.fit(table, ["x"], rows, "standard") for rows in (torch.arange(50), torch.arange(ROWS)))
+    parts = tuple(
+        Model(
+            preprocessing,
+            NUMBERS,
+            NetworkSpec(),
+            {"layers.0.weight": torch.full((1, 1), size), "layers.0.bias": torch.zeros(1)},
+        )
+        for preprocessing, size in ((own, 1.0), (own, 2.0), (other, 3.0))
+    )
+    expected = mean_prediction([part.predict(table) for part in parts])
+    encode, encoded = Preprocessing.encode, []
+    monkeypatch.setattr(Preprocessing, "encode", lambda self, *given: encoded.append(self) or encode(self, *given))
+    assert bool(MeanModel(parts).predict(table).outputs.equal(expected.outputs))
+    assert encoded == [own, other]
