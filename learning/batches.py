@@ -148,8 +148,10 @@ class Batches:
             place = {lane: index for index, lane in enumerate(self.lanes)}
             self.of_member = torch.tensor([place[pair] for pair in pairs], device=device)
         starts = [source * (plan.rows + 1) for _, source in self.lanes]
-        self.starts = torch.tensor(starts, dtype=torch.int32, device=device).unsqueeze(1)
-        self.order = torch.arange(plan.rows + 1, dtype=torch.int32, device=device) + self.starts
+        # A thousand orders weigh more than a thousand small networks: 16 bits where they do.
+        number = torch.int16 if max(starts) + plan.rows < 1 << 15 else torch.int32
+        self.starts = torch.tensor(starts, dtype=number, device=device).unsqueeze(1)
+        self.order = torch.arange(plan.rows + 1, dtype=number, device=device) + self.starts
         self.epoch = 0
         self.step_weights = self._weigh()
         self.within = torch.arange(plan.block_rows, device=device)
@@ -163,17 +165,20 @@ class Batches:
             dropout.begin(epoch)
         if not self.plan.full:
             seeds = list(dict.fromkeys(seed for seed, _ in self.lanes))
-            orders = permutations([key("order", seed, epoch) for seed in seeds], self.plan.rows, self.inputs.device)
+            keys, order = [key("order", seed, epoch) for seed in seeds], self.order[:, :-1]
             if len(seeds) < len(self.lanes):
-                orders = orders[[seeds.index(seed) for seed, _ in self.lanes]]
-            self.order = torch.nn.functional.pad(orders, (0, 1), value=self.plan.rows).add_(self.starts)
+                orders = permutations(keys, self.plan.rows, self.inputs.device)
+                order.copy_(orders[[seeds.index(seed) for seed, _ in self.lanes]])
+            else:
+                permutations(keys, self.plan.rows, self.inputs.device, out=order)
+            order.add_(self.starts)
             self.step_weights = self._weigh()
 
     def _weigh(self) -> Tensor | None:
         """Σw of each step in this order, [lanes, steps] float64."""
         if self.weights is None:
             return None
-        ordered = self.weights.index_select(0, self.order[:, :-1].reshape(-1)).view(len(self.lanes), -1)
+        ordered = self.weights.index_select(0, self.order[:, :-1].reshape(-1).int()).view(len(self.lanes), -1)
         whole = torch.nn.functional.pad(ordered, (0, -self.plan.rows % self.plan.size))
         return halving_sum(whole.view(len(self.lanes), self.plan.steps, self.plan.size), 2)
 
@@ -194,7 +199,7 @@ class Batches:
         limits = torch.tensor(ends, device=self.within.device).unsqueeze(1)
         places = starts + self.within  # [blocks, B]
         real = places < limits
-        rows = self.order[:, torch.where(real, places, plan.rows)].transpose(0, 1)  # [blocks, lanes, B]
+        rows = self.order[:, torch.where(real, places, plan.rows)].transpose(0, 1).int()  # [blocks, lanes, B]
         if self.of_member is not None:
             rows = rows[:, self.of_member]  # [blocks, K, B]
         flat = rows.reshape(-1)

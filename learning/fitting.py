@@ -101,11 +101,14 @@ class _Run:
         self.epoch = state.counters["epoch"] if state else 0
         self.stacked = []
         alone = len(groups) == 1
+        # Of many groups each one is a chunk: there is enough to do side by side.
+        spread = threads if alone or len(groups) < 2 * threads else 1
+        shares = [
+            shares_of(len(group.specs), group.layout, group.plan.block_rows, spread, inside=alone) for group in groups
+        ]
+        holds = sum(map(len, shares)) <= threads  # else a few chunks at a time are computed, in one another's room
         for index, group in enumerate(groups):
-            # Of many groups each one is a chunk: there is enough to do side by side.
-            spread = threads if alone or len(groups) < 2 * threads else 1
-            shares = shares_of(len(group.specs), group.layout, group.plan.block_rows, spread, inside=alone)
-            stacked = Stacked(group, shares, self.epoch, _part_of(state, index))
+            stacked = Stacked(group, shares[index], self.epoch, _part_of(state, index), holds=holds)
             stacked.step = state.counters[f"{index}.step"] if state else 0
             self.stacked.append(stacked)
         self.populations = [population for stacked in self.stacked for population in stacked.populations]

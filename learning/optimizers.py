@@ -32,7 +32,12 @@ NORM_FLOOR = 1e-6  # added to every norm, as torch does
 
 
 class Optimizer(Protocol):
-    """Made of the members' specs, their moments (`OptimizerSpec.moments`) and room to compute in, each [K, P]."""
+    """Made of the members' specs, their moments (`OptimizerSpec.moments`, each [K, P]) and room to compute in.
+
+    The room may be another at every step, [K, P] by then.
+    """
+
+    room: Tensor
 
     def plan(self, first: int, count: int, factors: Tensor | None) -> None:
         """Get ready for the steps `first` (from 1) … first + count - 1: what depends on t is made for all at once.

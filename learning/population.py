@@ -27,7 +27,8 @@ class Population:
     their own, `live`, and come back to `progress` at each epoch's end; until then `live` is `progress` itself.
     """
 
-    def __init__(self, group: Group, share: Share, progress: Progress, epoch: int) -> None:
+    def __init__(self, group: Group, share: Share, progress: Progress, epoch: int, *, holds: bool) -> None:
+        """`holds`: keep the room that a step needs from one stretch of steps to the next."""
         self.group = group
         self.layout, self.plan = group.layout, group.plan
         self.specs = group.specs[share.first : share.last]
@@ -36,6 +37,8 @@ class Population:
         self.progress = progress
         self.threads = share.threads
         self.piece_cost = validation_cost(self.layout, share.last - share.first)
+        self.holds = holds
+        self.gradient: Gradient | None = None
         self.mask = OutputMask(self.layout.outputs, progress.weights)
         self._settle(epoch)
 
@@ -52,12 +55,10 @@ class Population:
         first, weights, group = self.living[0], self.live.weights, self.group
         orders = [(self.specs[place].seed, self.sources[place]) for place in going]
         self.batches = Batches(group.train, self.plan, orders, group.loss, self.layout)
-        blocks = self.plan.blocks(0) if self.layout.whole_batches else 1
-        self.network = Network(self.layout, weights, self.plan.block_rows, blocks)
-        self.gradient = Gradient(self.network)
+        self.gradient = None
         self.trained = weights[:, : self.layout.trained]
         optimizers = [spec.optimizer for spec in self.living]
-        self.optimizer = OPTIMIZERS[first.optimizer.name](optimizers, self.live.moments, self.gradient.room)
+        self.optimizer = OPTIMIZERS[first.optimizer.name](optimizers, self.live.moments, weights.new_empty(0))
         self.rates = Rates(self.living, self.plan.steps, self.live.patience.slowed)
         self.judge = Judge(self.living, self.live.patience)
         measured = [by for by in (self.measured[place] for place in going) if by is not None]
@@ -75,11 +76,21 @@ class Population:
             self.batches.begin(epoch)
             begun = (epoch - 1) * self.plan.steps + first
             self.optimizer.plan(begun + 1, last - first, self.rates.factors(epoch, first, last))
+            gradient = self.gradient or self._furnished()
             for gathered in self.batches.gather(first, last):
-                self._steps(gathered, first)
+                self._steps(gathered, gradient, first)
+        if not self.holds:
+            self.gradient, self.optimizer.room = None, self.optimizer.room.new_empty(0)
 
-    def _steps(self, gathered: Gathered, first: int) -> None:
-        gradient, optimizer, network, loss = self.gradient, self.optimizer, self.network, self.group.loss
+    def _furnished(self) -> Gradient:
+        """With room for a step: for its outputs, their gradients, and those of the weights."""
+        blocks = self.plan.blocks(0) if self.layout.whole_batches else 1
+        self.gradient = Gradient(Network(self.layout, self.live.weights, self.plan.block_rows, blocks))
+        self.optimizer.room = self.gradient.room
+        return self.gradient
+
+    def _steps(self, gathered: Gathered, gradient: Gradient, first: int) -> None:
+        network, optimizer, loss = gradient.network, self.optimizer, self.group.loss
         outputs = self.live.weights.new_empty(len(gathered.blocks), *gradient.deltas[-1][0].shape)
         rooms = outputs.unbind()
         for place, batch in gathered.passes(whole=self.layout.whole_batches):

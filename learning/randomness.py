@@ -58,13 +58,15 @@ def normal(keys: Sequence[tuple[int, int]], counters: Tensor) -> Tensor:
     return uniform(keys, counters * 2 + 1).mul_(2.0 * math.pi).cos_().mul_(radius)
 
 
-def permutations(keys: Sequence[tuple[int, int]], count: int, device: torch.device | None = None) -> Tensor:
-    """[len(keys), count] int32, each row an order of 0 … count-1: the places sorted by their hashes.
+def permutations(
+    keys: Sequence[tuple[int, int]], count: int, device: torch.device | None = None, out: Tensor | None = None
+) -> Tensor:
+    """[len(keys), count] int32 or as `out` is, each row an order of 0 … count-1: the places sorted by their hashes.
 
     The hash is a bijection, so there are no ties, and of a long row alone torch sorts by radix.
     """
     places = torch.arange(count, dtype=torch.int32, device=device)
-    orders = places.new_empty(len(keys), count)
+    orders = places.new_empty(len(keys), count) if out is None else out
     at_once = max(1, HASHED_AT_ONCE // count)
     for first in range(0, len(keys), at_once):
         for order, hashes in zip(orders[first:], bits(keys[first : first + at_once], places), strict=False):

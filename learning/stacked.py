@@ -18,7 +18,16 @@ from learning.trained import MemberProgress, Stack
 class Stacked:
     """A group, how far it has come, and the chunks of it that are computed one by one."""
 
-    def __init__(self, group: Group, shares: Sequence[Share], epoch: int, tensors: Mapping[str, Tensor] | None) -> None:
+    def __init__(
+        self,
+        group: Group,
+        shares: Sequence[Share],
+        epoch: int,
+        tensors: Mapping[str, Tensor] | None,
+        *,
+        holds: bool,
+    ) -> None:
+        """`tensors` are those of its progress so far; chunks that `holds` keep their room while others compute."""
         self.group = group
         self.step = 0  # of the epoch that is not finished
         device, dtype = group.train.inputs.device, group.train.inputs.dtype
@@ -30,7 +39,8 @@ class Stacked:
             self.progress = Progress.of({name: tensor.to(device, copy=True) for name, tensor in tensors.items()})
         self.shares = shares
         self.populations = [
-            Population(group, share, self.progress.members(share.first, share.last), epoch) for share in shares
+            Population(group, share, self.progress.members(share.first, share.last), epoch, holds=holds)
+            for share in shares
         ]
         self.epochs = torch.tensor([spec.epochs for spec in group.specs], dtype=torch.float64)
         # µs of one step in all chunks
