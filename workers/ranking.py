@@ -44,7 +44,8 @@ class Ranking:
         if self._folds == 1:
             best = min(able, key=lambda each: (self._value(each, measured), each.index))
             assert best.best is not None, "it is able"
-            return Standing((best.index,), {"member": best.index, **best.best}, measured(best))
+            by = self._figure(best, measured) or {}
+            return Standing((best.index,), {"member": best.index, **best.best, **by}, measured(best))
         settings: dict[int, list[MemberProgress]] = {}
         for each in able:
             settings.setdefault(each.index // self._folds, []).append(each)
@@ -63,13 +64,16 @@ class Ranking:
 
     def _value(self, member: MemberProgress, measured: Measured) -> float:
         """The lower the better."""
-        if not self._alike:
-            told = measured(member).get("validation", {})
-            for name, sign in _FIGURES.items():
-                if name in told:
-                    return sign * told[name]
+        by = self._figure(member, measured)
+        if by is not None:
+            return float(by["value"]) * _FIGURES[by["metric"].removeprefix("validation.")]
         assert member.best is not None, "it is able"
         return float(member.best["value"])
+
+    def _figure(self, member: MemberProgress, measured: Measured) -> dict[str, Any] | None:
+        """What stands for the loss where losses differ; None where they do not, or there are no validation rows."""
+        told = {} if self._alike else measured(member).get("validation", {})
+        return next(({"metric": f"validation.{name}", "value": told[name]} for name in _FIGURES if name in told), None)
 
 
 def _together(members: Sequence[MemberProgress], measured: Measured) -> Standing:

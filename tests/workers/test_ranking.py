@@ -57,7 +57,8 @@ def test_a_failed_member_is_never_first_and_nobody_is_where_all_failed():
 @pytest.mark.parametrize("path", ["loss", "class_weights"])
 def test_members_with_losses_of_their_own_are_compared_by_accuracy(path):
     spec = SPEC | {"members": [{path: "balanced"}, {path: None}]} | ({"class_weights": None})
-    assert first(spec, progress(0.1, 0.9), accuracies=[0.7, 0.8]).best["member"] == 1
+    best = first(spec, progress(0.1, 0.9), accuracies=[0.7, 0.8]).best
+    assert best == {"member": 1, "epoch": 2, "metric": "validation.accuracy", "value": 0.8}
 
 
 def test_of_settings_in_folds_the_mean_counts_and_the_best_settings_folds_answer_together():
