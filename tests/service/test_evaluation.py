@@ -81,12 +81,17 @@ def test_each_row_of_folds_is_told_by_the_fold_that_did_not_learn_it(there: Call
     assert found(there, run, "importance", "?split=validation")["rows"] == 120
 
 
+def linear_of(run: dict[str, Any]) -> dict[str, Any]:
+    """No hidden layer, from inputs and first weights as the run has them."""
+    return {"network": {"layers": []}} | {name: run["spec"][name] for name in ("initialization", "scaling")}
+
+
 def test_what_looks_at_nothing_and_what_has_no_hidden_layer_stand_beside_it(there: Caller, flowers: str) -> None:
     run = there.trained(flowers, **{**TESTED, "epochs": 40})
     answer = found(there, run)
     assert answer["baseline"]["accuracy"] == pytest.approx(1 / 3)
     assert answer["baseline"]["log_loss"] == pytest.approx(1.0986, abs=0.01)
-    linear = there.trained(flowers, **{**TESTED, "epochs": 40}, network={"layers": []})
+    linear = there.trained(flowers, **{**TESTED, "epochs": 40}, **linear_of(run))
     assert answer["linear"] == answer["linear"] | without_loss(linear["metrics"]["test"])
     assert answer["metrics"]["log_loss"] < answer["linear"]["log_loss"] < answer["baseline"]["log_loss"]
     plain = found(there, linear)
@@ -98,7 +103,7 @@ def test_the_fit_beside_a_run_that_was_stopped_goes_no_further_than_the_run(ther
     run = there.trained(flowers, **asked)
     with there.parts.database.write() as tx:  # as stop leaves it
         tx.execute(update(runs).where(runs.c.id == run["id"]).values(progress={**run["progress"], "epoch": 3}))
-    linear = there.trained(flowers, **{**asked, "epochs": 3}, network={"layers": []})
+    linear = there.trained(flowers, **{**asked, "epochs": 3}, **linear_of(run))
     answer = found(there, run)
     assert answer["linear"] == answer["linear"] | without_loss(linear["metrics"]["test"])
 

@@ -65,7 +65,8 @@ def counts(rows: int = 200) -> str:
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "poisson"])
 def test_every_loss_of_numbers_trains_and_predicts_in_the_targets_own_units(caller: Caller, loss: str) -> None:
-    asked = {"loss": loss, "task": "regression", "optimizer": {"learning_rate": 0.02}, "epochs": 40}
+    network = {"layers": [{"units": 64, "activation": "tanh"}] * 2}
+    asked = {"loss": loss, "task": "regression", "network": network, "optimizer": {"learning_rate": 0.02}, "epochs": 40}
     run = caller.trained(caller.dataset(counts()), "n", **asked)
     assert run["spec"]["loss"] == loss
     assert run["metrics"]["validation"]["r2"] > 0.9

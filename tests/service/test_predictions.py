@@ -214,8 +214,8 @@ def test_weights_can_be_taken_away_checked_and_used(there: Caller, flowers: dict
         shown = flowers["best"]["member"] if member is None else member
         assert answer.status_code == 200
         tensors = load(answer.data)
-        assert sorted(tensors) == sorted(f"layers.{i}.{part}" for i in range(3) for part in ("bias", "weight"))
-        assert tensors["layers.0.weight"].shape == (4, 64)
+        assert sorted(tensors) == sorted(f"layers.{i}.{part}" for i in range(4) for part in ("bias", "weight"))
+        assert tensors["layers.0.weight"].shape == (4, 128)
         assert member_sha256(tensors) == flowers["members"][shown]["weights_sha256"]
 
 
