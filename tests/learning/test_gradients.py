@@ -220,3 +220,17 @@ def test_losses_and_gradients_of_classes_stay_finite_for_any_logit(loss, width, 
     LOSSES[loss].gradient(pad_last(outputs, padded(width)), goals, OutputMask(width, outputs), slope)
     assert slope.isfinite().all()
     assert (slope.abs() <= 1.0).all()
+
+
+@pytest.mark.parametrize(("loss", "width"), CLASSES)
+def test_the_gradient_of_a_network_that_is_sure_holds_no_subnormal_number(loss, width):
+    """Each of those would make all products that it takes part in a hundred times as long."""
+    outputs = torch.full((16, width), -95.0)
+    targets = torch.zeros(16, width) if loss != "cross_entropy" else torch.zeros(16, dtype=torch.int64)
+    if loss == "cross_entropy":
+        outputs[:, 0] = 0.0
+    slope = torch.empty(16, padded(width))
+    goals = LOSSES[loss].pad(targets, width, torch.float32)
+    LOSSES[loss].gradient(pad_last(outputs, padded(width)), goals, OutputMask(width, outputs), slope)
+    assert not ((slope != 0) & (slope.abs() < torch.finfo(torch.float32).tiny)).any()
+    assert not slope[:, width:].any()
