@@ -52,7 +52,7 @@ class Ours:
         assert self.run["status"] == "succeeded", self.run["error"]
 
     def _ended(self, run: str) -> dict[str, Any] | None:
-        found = self.client.get(f"/v1/runs/{run}").json()
+        found = self.client.get(f"/v1/runs/{run}", params={"wait": 30}).json()
         return found if found["finished_at"] else None
 
     def loss(self) -> float:
@@ -62,7 +62,11 @@ class Ours:
 class Theirs:
     def __init__(self, h2o: H2O) -> None:
         self.h2o = h2o
+        self.models: list[str] = []
         h2o.load(TABLE, "table", TARGET)
+        self.fewest = len(
+            RATES
+        )  # its threads race, and now and then one of the high rates grows unstable and is dropped
 
     def search(self, parallelism: int) -> None:
         self.models = self.h2o.grid(
@@ -76,10 +80,10 @@ class Theirs:
             adaptive_rate=False,
             parallelism=parallelism,
         )
-        assert len(self.models) == len(RATES)
+        self.fewest = min(self.fewest, len(self.models))
 
     def loss(self) -> float:
-        return min(map(self.h2o.loss, self.models))
+        return float(min(map(self.h2o.loss, self.models)))
 
 
 def lines() -> Iterator[str]:
@@ -110,4 +114,4 @@ def _beside(ours: Ours, theirs: Theirs) -> Iterator[str]:
     )
     yield ""
     best_of = f"learnd {losses[0]:.3f} (by Adam), H2O-3 {losses[1]:.3f} (by gradient descent: it has no Adam)"
-    yield f"Train loss of the best rate: {best_of}."
+    yield f"Train loss of the best rate: {best_of}. H2O-3 finished {theirs.fewest} of {len(RATES)} networks or more."

@@ -17,7 +17,7 @@ from torch import Tensor
 from learning.evaluation import Values
 from learning.examples import Data
 from learning.groups import Group, groups_of
-from learning.schedule import shares_of
+from learning.schedule import lanes_of, shares_of
 from learning.specs import MemberSpec
 from learning.stacked import Stacked
 from learning.trained import MemberProgress, Trained
@@ -83,8 +83,8 @@ def fit(
     every = [data] * len(members) if isinstance(data, Data) else data
     run = _Run(groups_of(members, every), state, threads)
     with ExitStack() as stack:
-        if len(run.populations) > 1 and threads > 1:
-            pool = stack.enter_context(ThreadPoolExecutor(min(threads, len(run.populations))))
+        if run.lanes > 1:
+            pool = stack.enter_context(ThreadPoolExecutor(run.lanes))
             yield from run.pulses(lambda work: list(pool.map(_call, work)))
         else:
             yield from run.pulses(lambda work: [each() for each in work])
@@ -112,7 +112,7 @@ class _Run:
             stacked.step = state.counters[f"{index}.step"] if state else 0
             self.stacked.append(stacked)
         self.populations = [population for stacked in self.stacked for population in stacked.populations]
-        self.lanes = min(threads, len(self.populations))
+        self.lanes = lanes_of([population.step_cost for population in self.populations], threads)
         self.members_count = sum(len(group.specs) for group in groups)
 
     @property

@@ -15,7 +15,7 @@ from learning.optimizers import OPTIMIZERS
 from learning.patience import Judge
 from learning.progress import Progress
 from learning.rates import Rates
-from learning.schedule import Share, validation_cost
+from learning.schedule import Share, member_cost, validation_cost
 from learning.sums import halving_sum
 from learning.threads import torch_threads
 
@@ -36,7 +36,9 @@ class Population:
         self.measured = group.measured[share.first : share.last]
         self.progress = progress
         self.threads = share.threads
-        self.piece_cost = validation_cost(self.layout, share.last - share.first)
+        members = share.last - share.first
+        self.step_cost = members * member_cost(self.layout, self.plan.block_rows)
+        self.piece_cost = validation_cost(self.layout, members)
         self.holds = holds
         self.gradient: Gradient | None = None
         self.mask = OutputMask(self.layout.outputs, progress.weights)

@@ -16,7 +16,7 @@ from torch import Tensor
 _FIRST = 0x7FEB352D
 _SECOND = 0x846CA68B - 2**32
 
-HASHED_AT_ONCE = 1 << 17  # numbers whose hashes are held at a time while orders are drawn
+HASHED_AT_ONCE = 1 << 15  # numbers whose hashes are held at a time while orders are drawn
 
 
 def key(purpose: str, seed: int, *place: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 None of this changes a result. The figures were measured on one core with AVX-512 and need not be right elsewhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from learning.layout import Layout
@@ -11,6 +12,7 @@ from learning.network import BLOCK_ROWS
 CALLS = 60.0  # µs a step takes however little it computes
 OPERATIONS = 60_000.0  # a µs, of matrix products
 UPDATE = 0.0012  # µs for each weight of a step's update
+PAYING = 350.0  # µs of a chunk's step from which a thread of its own pays: in shorter ones they wait for one another
 WIDE = 2_000.0  # µs of one member's step from which torch's own threads pay; on a busy machine they cost much below it
 MOST_MEMBERS = 128  # in one chunk: beyond, the tensors of a step leave the caches
 
@@ -30,11 +32,16 @@ def shares_of(members: int, layout: Layout, rows: int, threads: int, *, inside: 
     The latter only where nothing else is computed at the same time, `inside`.
     """
     work = members * member_cost(layout, rows)
-    paying = max(1, min(threads, members, int(work / CALLS)))
+    paying = max(1, min(threads, members, int(work / PAYING)))
     count = min(members, paying * -(-members // (paying * MOST_MEMBERS)))
     own = max(1, min(threads // paying, int(member_cost(layout, rows) / WIDE))) if inside else 1
     bounds = [members * index // count for index in range(count + 1)]
     return [Share(bounds[i], bounds[i + 1], own) for i in range(count)]
+
+
+def lanes_of(costs: Sequence[float], threads: int) -> int:
+    """How many chunks are computed at the same time, whose steps take so many µs, if there are several."""
+    return max(1, min(threads, len(costs) if sum(costs) >= PAYING * len(costs) else 1))
 
 
 def member_cost(layout: Layout, rows: int) -> float:

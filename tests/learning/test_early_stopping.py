@@ -44,7 +44,7 @@ def test_a_member_ends_when_its_patience_does_and_keeps_its_best_weights(patienc
 @pytest.mark.parametrize("size", [128, 2])
 def test_members_that_ended_rest_and_disturb_no_other(size, monkeypatch):
     monkeypatch.setattr(schedule, "MOST_MEMBERS", size)
-    monkeypatch.setattr(schedule, "CALLS", 1e-3)
+    monkeypatch.setattr(schedule, "PAYING", 1e-3)
     patience = [2, 100, 1, 5, 3]
     specs = [member(index, **GIVEN, early_stopping=EarlyStoppingSpec(each)) for index, each in enumerate(patience)]
     together = fitted(specs, threads=2)

@@ -25,7 +25,7 @@ def chunks(monkeypatch):
 
     def cut(size: int) -> None:
         monkeypatch.setattr(schedule, "MOST_MEMBERS", size)
-        monkeypatch.setattr(schedule, "CALLS", 1e-3)
+        monkeypatch.setattr(schedule, "PAYING", 1e-3)
         monkeypatch.setattr(schedule, "WIDE", 1e-3)
 
     return cut
@@ -56,7 +56,7 @@ def test_any_member_of_any_population_has_the_bits_it_has_alone(data):
     specs, own = population(data)
     k = data.draw(st.integers(0, len(specs) - 1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schedule, "CALLS", 1e-3)
+        patch.setattr(schedule, "PAYING", 1e-3)
         patch.setattr(schedule, "MOST_MEMBERS", data.draw(st.integers(1, 4)))
         company = drive(specs, own, threads=data.draw(st.integers(1, 3)))
     assert company.everything(k) == drive([alone(specs[k])], own[k]).everything(0)

@@ -23,7 +23,7 @@ def test_a_run_interrupted_anywhere_ends_as_if_it_had_not_been(data):
     reports, state = [], None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "PULSE", data.draw(st.sampled_from([1e-9, 200.0, 1e9])))
-        patch.setattr(schedule, "CALLS", data.draw(st.sampled_from([1e-3, 60.0])))
+        patch.setattr(schedule, "PAYING", data.draw(st.sampled_from([1e-3, 60.0])))
         finished = False
         while not finished:
             pulses = data.draw(st.integers(1, 60), label="pulses until the next interruption")
