@@ -38,7 +38,7 @@ class EpochReport:
     """`values` by (split, name), each [K] float32 on the CPU; NaN for members that ended in an earlier epoch."""
 
     epoch: int
-    steps: Tensor  # [K] int64: each one's optimizer steps since the start, at the end of this epoch
+    steps: Tensor  # [K] int64: optimizer steps since the start of a member that has trained to the end of this epoch
     values: Values
 
 
