@@ -101,10 +101,6 @@ class Kept:
     tensors: Mapping[str, Tensor]
     header: Mapping[str, Any]
 
-    @classmethod
-    def of(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> "Kept":
-        return cls(tensors, header)
-
     @property
     def predicts(self) -> tuple[int, ...]:
         return tuple(self.header["predicts"])

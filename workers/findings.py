@@ -121,4 +121,4 @@ class Findings:
             arrays, header = weights.unpack(self._place.blobs.get(self._claim.weights_blob))
         except BlobMissing:
             raise Gone("weights_missing", "the run's weights are no longer there") from None
-        return Kept.of({name: torch.from_numpy(array) for name, array in arrays.items()}, header)
+        return Kept({name: torch.from_numpy(array) for name, array in arrays.items()}, header)

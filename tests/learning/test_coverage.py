@@ -52,7 +52,7 @@ def trained(spec, columns):
     """The experiment, and all its members' models."""
     experiment = prepare(spec, columns)
     *_, last = fit(experiment.members, experiment.data)
-    kept = Kept.of(*keep(experiment, last.trained(), [member.index for member in experiment.members]))
+    kept = Kept(*keep(experiment, last.trained(), [member.index for member in experiment.members]))
     return experiment, kept
 
 

@@ -37,7 +37,7 @@ def kept():
     }
     experiment = prepare(SPEC, table)
     *_, last = fit(experiment.members, experiment.data)
-    return experiment, Kept.of(*keep(experiment, last.trained(), [0, 1, 2])), table
+    return experiment, Kept(*keep(experiment, last.trained(), [0, 1, 2])), table
 
 
 def test_each_members_rows_are_seen_as_in_training_though_categories_stand_in_the_file_once():
