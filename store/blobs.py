@@ -7,7 +7,7 @@ order, from any number of processes, is harmless.
 import hashlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -61,8 +61,10 @@ class Blobs:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def put(self, content: bytes | Path) -> str:
+    def put(self, content: bytes | Path | Iterable[memoryview]) -> str:
         """Store bytes, or a copy of a local file; its key. Durable once this returns. Raises Full, BlobsAway.
+
+        Pieces are written as they come, so that what is large need not be in memory twice.
 
         Written again even when the key exists: that mends a damaged blob, and costs only the copy.
         """
@@ -106,7 +108,7 @@ class Blobs:
                 for chunk in obstore.get(self._remote, key).stream(min_chunk_size=CHUNK):
                     digest.update(chunk)
                     file.write(chunk)
-            if digest.hexdigest() != key.removeprefix("sha256/").replace("/", ""):
+            if digest.hexdigest() != sha256_of(key):
                 raise BlobBroken(key)
             sync_file(file)
             put_in_place(temporary, path, self._root)
@@ -159,13 +161,20 @@ class Blobs:
                 return  # the same name is the same bytes
 
 
-def _chunks(content: bytes | Path) -> Iterator[bytes]:
+def _chunks(content: bytes | Path | Iterable[memoryview]) -> Iterator[bytes | memoryview]:
     if isinstance(content, bytes):
         yield content
-        return
-    with content.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            yield chunk
+    elif isinstance(content, Path):
+        with content.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+    else:
+        yield from content
+
+
+def sha256_of(key: str) -> str:
+    """The hash that a blob's bytes must have."""
+    return _checked(key).removeprefix("sha256/").replace("/", "")
 
 
 def _key_of(content: bytes) -> str:

@@ -1,20 +1,21 @@
 """Claiming: the one statement by which a queued run becomes an attempt's, exactly once however many ask."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, func, or_, select, update
 
-from store import datasets, events, moves
+from store import checkpoints, datasets, events, moves
 from store import leases as lease_rows
+from store.checkpoints import Checkpoint
 from store.database import upsert
 from store.datasets import Dataset
 from store.errors import NotFound
 from store.moments import Moment, now
 from store.processes import ProcessIdentity
 from store.states import TABLE
-from store.tables import Word, checkpoints, leases, runs
+from store.tables import Word, leases, runs
 
 _UNTOLD = {"progress": None, "metrics": None, "best": None}
 
@@ -46,6 +47,9 @@ _TAKE = (
         runs.c.dataset_id,
         runs.c.attempt,
         runs.c.generation,
+        runs.c.legs,
+        runs.c.replay,
+        runs.c.memory_crashes,
         runs.c.spec,
         runs.c.task,
         runs.c.requested,
@@ -55,12 +59,20 @@ _TAKE = (
 
 @dataclass(frozen=True)
 class Claim:
-    """What an attempt needs to know; no `run.progress` tells an epoch up to `told_epoch` again, `record` sees to it."""
+    """What an attempt needs to know; no `run.progress` tells an epoch up to `told_epoch` again, `record` sees to it.
+
+    `legs` are the epochs at which earlier generations ended, after which patience counts anew; `last_epoch` is the one
+    to end after where the run repeats another one that was stopped; `checkpoints` are the newest first.
+    """
 
     run_id: str
     tenant: str
     attempt: int
     generation: int
+    legs: tuple[int, ...]
+    last_epoch: int | None
+    checkpoints: tuple[Checkpoint, ...]
+    memory_crashes: int
     spec: dict[str, Any]
     task: str
     dataset: Dataset
@@ -104,12 +116,17 @@ def claim(
         fresh = upsert(tx, leases).values(run_id=row["id"], tenant_id=row["tenant_id"], **lease)
         # No lease can be left of a run that is queued; if one were, it would keep the run from ever being claimed.
         tx.execute(fresh.on_conflict_do_update(index_elements=[leases.c.run_id], set_={**_UNTOLD, **lease}))
-        _tell(tx, row)
+        saved = checkpoints.newest_first(tx, row["id"])
+        _tell(tx, row, saved)
         return Claim(
             run_id=row["id"],
             tenant=row["tenant_id"],
             attempt=row["attempt"],
             generation=row["generation"],
+            legs=tuple(row["legs"] or ()),
+            last_epoch=row["replay"] and row["replay"]["epochs"],
+            checkpoints=tuple(saved),
+            memory_crashes=row["memory_crashes"],
             spec=row["spec"],
             task=row["task"],
             dataset=dataset,
@@ -119,10 +136,9 @@ def claim(
     return None
 
 
-def _tell(tx: Connection, row: RowMapping) -> None:
+def _tell(tx: Connection, row: RowMapping, saved: Sequence[Checkpoint]) -> None:
     if row["attempt"] == 1:
         events.append(tx, row["id"], "run.started", {"attempt": 1})
         return
-    saved = select(func.max(checkpoints.c.epoch)).where(checkpoints.c.run_id == row["id"])
-    epoch = tx.execute(saved).scalar() or 0
+    epoch = saved[0].epoch if saved else 0
     events.append(tx, row["id"], "run.resumed", {"attempt": row["attempt"], "epoch": epoch})

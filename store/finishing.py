@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete
 
-from store import members, moves
+from store import checkpoints, members, moves
+from store.checkpoints import Checkpoint
 from store.errors import Conflict
 from store.leases import fence, last_told
 from store.members import MemberReport
@@ -27,6 +28,7 @@ class Result:
     device: str
     warnings: Sequence[dict[str, Any]] = field(default_factory=tuple)  # new ones: those of the run stay
     receipt: dict[str, Any] = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None  # how the training ended, which is not the best it came by: to be extended
 
 
 def succeed(tx: Connection, run_id: str, attempt: int, result: Result) -> str:
@@ -35,6 +37,8 @@ def succeed(tx: Connection, run_id: str, attempt: int, result: Result) -> str:
     if ending.outcome.status != "succeeded":
         return _let_go(tx, ending, {})
     members.report(tx, run_id, result.members)
+    if result.checkpoint is not None:
+        checkpoints.keep(tx, run_id, attempt, result.checkpoint, 1)
     kept = {"metrics": result.metrics, "best": result.best}
     new = [warning for warning in result.warnings if warning not in ending.run["warnings"]]
     return _let_go(

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, delete, select, update
 
 from store import events
 from store.errors import Conflict, NotFound
 from store.moments import now
 from store.states import FINAL, KEEP, Already, Outcome, Refusal, Transition
-from store.tables import runs
+from store.tables import checkpoints, runs
 
 _SEEN = (
     runs.c.tenant_id,
@@ -41,6 +41,8 @@ def move(tx: Connection, run_id: str, outcome: Outcome, data: dict[str, Any], **
                 values["requested"] = requested
             if status in FINAL:
                 values["finished_at"] = now()
+                if status != "succeeded":  # which can be extended from its last one; nothing goes on from here
+                    tx.execute(delete(checkpoints).where(checkpoints.c.run_id == run_id))
             tx.execute(update(runs).where(runs.c.id == run_id).values(**values))
             if event is not None:
                 events.append(tx, run_id, event, data)

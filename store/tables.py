@@ -133,7 +133,6 @@ runs = Table(
     _must("generation", Integer),
     Column("legs", Json),  # [epoch, …]: where each generation before this one ended
     Column("replay", Json),  # {"of", "weights_sha256", "epochs"}: what is to come of it, if it repeats another run
-    Column("checkpoint", Key),
     Column("exactness", Text),
     Column("device", Word),
     Column("progress", Json),  # these three as they were when the run was last let go of; the lease has them until then

@@ -1,7 +1,7 @@
 """Named arrays and a JSON header in one safetensors file: no code in it, and a bound on all that is read from it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,16 @@ from store.errors import StoreError
 
 HEADER_KEY = "learnd"  # safetensors' metadata is string to string; ours is one JSON text under this key
 MAX_HEADER_BYTES = 64 << 20
+_PIECE = 1 << 20
+_KINDS = {
+    "float32": "F32",
+    "float64": "F64",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
 MAX_TENSORS = 1 << 20  # 4,096 members may have as many shapes, each with a tensor or two for every layer
 
 
@@ -21,15 +31,34 @@ class BrokenWeights(StoreError):
 
 
 def pack(tensors: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> bytes:
-    """One safetensors file; equal arguments give equal bytes.
+    """One safetensors file; equal arguments give equal bytes. Raises as `stream` does."""
+    return b"".join(stream(tensors, header))
+
+
+def stream(tensors: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> Iterator[memoryview]:
+    """The same file in pieces of at most a mebibyte, of which none but the one at hand needs memory of its own.
 
     Raises ValueError for what JSON cannot say (NaN), and BrokenWeights for more than `unpack` would read again.
     """
     text = json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    content: bytes = safetensors.numpy.save(arrays, metadata={HEADER_KEY: text})
-    _check(len(arrays), int.from_bytes(content[:8], "little"))
-    return content
+    described: dict[str, Any] = {"__metadata__": {HEADER_KEY: text}}
+    # The widest numbers first, so that each begins at a multiple of its width.
+    names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
+    end = 0
+    for name in names:
+        begin, end = end, end + tensors[name].nbytes
+        kind = _KINDS[tensors[name].dtype.name]
+        described[name] = {"dtype": kind, "shape": tensors[name].shape, "data_offsets": [begin, end]}
+    content = json.dumps(described, separators=(",", ":")).encode()
+    content += b" " * (-len(content) % 8)
+    _check(len(names), len(content))
+    yield memoryview(len(content).to_bytes(8, "little") + content)
+    for name in names:
+        array = tensors[name]
+        contiguous = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(-1)
+        seen = contiguous.view(np.uint8).data
+        for start in range(0, len(seen), _PIECE):
+            yield seen[start : start + _PIECE]
 
 
 def unpack(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -13,4 +13,5 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("legs", JSON))
     op.add_column("runs", sa.Column("replay", JSON))
     op.add_column("runs", sa.Column("memory_crashes", sa.Integer, nullable=False, server_default="0"))
+    op.drop_column("runs", "checkpoint")  # never written: a run has several
     op.add_column("leases", sa.Column("memory", sa.BigInteger))

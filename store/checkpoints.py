@@ -1,0 +1,65 @@
+"""Checkpoints: what an attempt has saved of a run, so that the next one goes on from there instead of from the start.
+
+The bytes are a blob, put before its name is written here through the fence: a name is never of bytes that may not be
+there. The newest two are kept while the run is not final, since the newest may turn out damaged; of a run that
+succeeded the last one, from which it can be extended.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, select, update
+
+from store import events, moves
+from store.blobs import sha256_of
+from store.database import upsert
+from store.leases import fence
+from store.moments import now
+from store.references import unreferenced
+from store.tables import checkpoints as table
+from store.tables import runs
+
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """After `epoch` whole epochs; `step` counts the optimizer's since the start, also those of an epoch begun."""
+
+    epoch: int
+    step: int
+    blob: str
+
+
+def newest_first(tx: Connection, run_id: str) -> list[Checkpoint]:
+    return [Checkpoint(row.epoch, row.step, row.blob) for row in tx.execute(_newest_first(run_id))]
+
+
+def advance(tx: Connection, run_id: str, attempt: int, checkpoint: Checkpoint) -> list[str]:
+    """Makes it the run's newest; the blobs that no row names any more, to be deleted after the commit.
+
+    The run has got further, so its crashes are forgotten. Fenced if the attempt is over.
+    """
+    freed = keep(tx, run_id, attempt, checkpoint, KEPT)
+    moves.lock(tx, run_id)  # against a verb that tells at the same moment
+    tx.execute(update(runs).where(runs.c.id == run_id).values(crashes=0, memory_crashes=0))
+    events.append(tx, run_id, "run.checkpointed", {"epoch": checkpoint.epoch, "step": checkpoint.step})
+    return freed
+
+
+def keep(tx: Connection, run_id: str, attempt: int, checkpoint: Checkpoint, count: int) -> list[str]:
+    """Keeps it and those before it, `count` in all; the blobs that no row names any more."""
+    tenant = fence(tx, run_id, attempt)["tenant_id"]
+    row = {"run_id": run_id, "tenant_id": tenant, "attempt": attempt, **vars(checkpoint)}
+    insert = upsert(tx, table).values(**row, sha256=sha256_of(checkpoint.blob), created_at=now())
+    place = [table.c.run_id, table.c.attempt, table.c.epoch, table.c.step]
+    tx.execute(insert.on_conflict_do_update(index_elements=place, set_={"blob": checkpoint.blob}))
+    older = tx.execute(_newest_first(run_id)).all()[count:]
+    for each in older:
+        tx.execute(delete(table).where(*(column == getattr(each, column.name) for column in place)))
+    return unreferenced(tx, [each.blob for each in older])
+
+
+def _newest_first(run_id: str) -> Select[Any]:
+    query = select(table).where(table.c.run_id == run_id)
+    return query.order_by(table.c.attempt.desc(), table.c.epoch.desc(), table.c.step.desc())
