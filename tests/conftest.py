@@ -17,6 +17,11 @@ from store.migrating import upgrade
 from store.tables import metadata
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="the long forms of the fault tests: an hour or two")
+    parser.addoption("--seed", type=int, help="let faults strike where and when they did in the session that told it")
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The URL of a server on which databases may be made: the named one, or one started for this session."""
@@ -90,6 +95,23 @@ def sqlite_url(sqlite_template: Path) -> Iterator[str]:
 def database_url(request: pytest.FixtureRequest) -> str:
     """A test that takes this, or `database`, runs on both."""
     return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """For a test that may want several: the first is that of `database_url`."""
+    kind = request.param
+    urls = iter([request.getfixturevalue(f"{kind}_url")])
+
+    def make() -> str:
+        for url in urls:
+            return url
+        another = f"sqlite:///{tmp_path_factory.mktemp('database')}/learnd.db"
+        another = another if kind == "sqlite" else request.getfixturevalue("new_postgresql")()
+        upgrade(another)
+        return another
+
+    return make
 
 
 @pytest.fixture
