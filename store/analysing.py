@@ -9,6 +9,7 @@ from store import datasets
 from store.analyses import Place, at
 from store.datasets import Dataset
 from store.errors import Fenced, NotFound
+from store.memory import Memory
 from store.moments import now
 from store.processes import ProcessIdentity
 from store.tables import analyses as table
@@ -41,7 +42,7 @@ class Claim:
     def requested(self) -> None:
         """Nothing can be: who no longer wants it deletes the run."""
 
-    def beat(self, tx: Connection, pulse: int) -> None:
+    def beat(self, tx: Connection, pulse: int, memory: Memory | None = None) -> None:  # noqa: ARG002 - told of runs
         """Says that the attempt lives, and with `pulse` how far it has come. Fenced if it is over."""
         _fence(tx, self, pulse=pulse)
 

@@ -12,6 +12,7 @@ from store.checkpoints import Checkpoint
 from store.database import upsert
 from store.datasets import Dataset
 from store.errors import NotFound
+from store.memory import Memory
 from store.moments import Moment, now
 from store.processes import ProcessIdentity
 from store.states import TABLE
@@ -79,9 +80,9 @@ class Claim:
     told_epoch: int
     requested: str | None
 
-    def beat(self, tx: Connection, pulse: int) -> str | None:
+    def beat(self, tx: Connection, pulse: int, memory: Memory | None = None) -> str | None:
         """As `leases.beat`."""
-        return lease_rows.beat(tx, self.run_id, self.attempt, pulse)
+        return lease_rows.beat(tx, self.run_id, self.attempt, pulse, memory)
 
 
 def claim(

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, select
 
 from store import leases as lease_rows
-from store import moves
+from store import moves, out_of_memory
+from store.memory import Memory
 from store.moments import now
 from store.processes import ProcessIdentity
 from store.states import TABLE, Transition
@@ -63,17 +64,24 @@ def expire(
     seq: int,
     *,
     crashed: bool = True,
+    starved: bool = False,
     backoff: Sequence[float] = BACKOFF_SECONDS,
 ) -> bool:
     """Takes the lease away if it is still as it was seen; False, and nothing done, if it has moved.
 
     The run is queued again, after the backoff if its worker crashed, or fails as `worker_lost` at the third crash; what
-    was asked of it, to pause or to cancel, is so.
+    was asked of it, to pause or to cancel, is so. A process that was `starved`, killed for want of memory, or held
+    nearly all there is at its last beat, is another matter: see `out_of_memory`.
     """
     seen = (table.c.run_id == run_id) & (table.c.attempt == attempt) & (table.c.seq == seq)
     lease = tx.execute(delete(table).where(seen).returning(table)).mappings().first()
     if lease is None:
         return False
+    memory = None if lease["memory"] is None else Memory(lease["memory"], lease["memory_limit"])
+    if crashed and (starved or (memory is not None and memory.is_nearly_all)):
+        wait = timedelta(seconds=_wait(1, backoff))
+        out_of_memory.settle(tx, lease, out_of_memory.reason(memory), again="expire", over="give_up", wait=wait)
+        return True
     run = moves.lock(tx, run_id)
     crashes = run["crashes"] + crashed
     outcome = TABLE[run["status"], "give_up" if crashes >= MAX_CRASHES else "expire"]

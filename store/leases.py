@@ -10,6 +10,7 @@ from store import chunks, events, members, moves
 from store.chunks import Chunk
 from store.errors import Fenced
 from store.members import MemberReport
+from store.memory import Memory
 from store.moments import now
 from store.tables import leases, runs
 
@@ -39,9 +40,12 @@ def fence(tx: Connection, run_id: str, attempt: int, **columns: Any) -> RowMappi
     return row
 
 
-def beat(tx: Connection, run_id: str, attempt: int, pulse: int) -> str | None:
-    """Says that the attempt lives, and with `pulse` how far it has come; answers what is requested of it."""
-    fence(tx, run_id, attempt, pulse=pulse)
+def beat(tx: Connection, run_id: str, attempt: int, pulse: int, memory: Memory | None = None) -> str | None:
+    """Says that the attempt lives, with `pulse` how far it has come, and what memory its process holds; answers what is
+    requested of it.
+    """
+    known = {} if memory is None else {"memory": memory.held, "memory_limit": memory.limit}
+    fence(tx, run_id, attempt, pulse=pulse, **known)
     return requested(tx, run_id)
 
 

@@ -16,6 +16,7 @@ _SEEN = (
     runs.c.requested,
     runs.c.attempt,
     runs.c.crashes,
+    runs.c.memory_crashes,
     runs.c.warnings,
 )
 

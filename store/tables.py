@@ -129,7 +129,7 @@ runs = Table(
     _must("due_at", Moment),  # that, or the end of a backoff
     _must("attempt", Integer),  # the fencing token: only ever rises
     _must("crashes", Integer),
-    Column("memory_crashes", Integer, nullable=False, server_default="0"),  # those of them for want of memory
+    Column("memory_crashes", Integer, nullable=False, server_default="0"),  # for want of memory, not among the others
     _must("generation", Integer),
     Column("legs", Json),  # [epoch, …]: where each generation before this one ended
     Column("replay", Json),  # {"of", "weights_sha256", "epochs"}: what is to come of it, if it repeats another run
@@ -166,6 +166,7 @@ leases = Table(
     _must("slot_pid", Integer),
     _must("told_epoch", Integer),
     Column("memory", BigInteger),  # bytes that its process held at the last beat
+    Column("memory_limit", BigInteger),  # those it may hold
     Column("progress", Json),
     Column("metrics", Json),
     Column("best", Json),

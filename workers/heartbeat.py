@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from store.database import Database
 from store.errors import Fenced, Unavailable
+from store.memory import Memory
 from store.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,7 @@ class Held(Protocol):
     @property
     def requested(self) -> str | None: ...
 
-    def beat(self, tx: Connection, pulse: int) -> str | None:
+    def beat(self, tx: Connection, pulse: int, memory: Memory | None) -> str | None:
         """What is requested of the attempt. Raises Fenced if it is over."""
 
 
@@ -64,9 +65,10 @@ class Heartbeat:
             elif time.monotonic() - moved_at > self._patience:
                 log.error("the attempt does not move; its process ends", run=self._claim.run_id)
                 os._exit(os.EX_SOFTWARE)  # a call into a device that hangs can be left in no other way
+            memory = Memory.here()
             try:
                 with self._database.write() as tx:
-                    self.requested = self._claim.beat(tx, pulse)
+                    self.requested = self._claim.beat(tx, pulse, memory)
             except Fenced:
                 self.fenced = True
                 return

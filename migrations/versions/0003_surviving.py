@@ -15,3 +15,4 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("memory_crashes", sa.Integer, nullable=False, server_default="0"))
     op.drop_column("runs", "checkpoint")  # never written: a run has several
     op.add_column("leases", sa.Column("memory", sa.BigInteger))
+    op.add_column("leases", sa.Column("memory_limit", sa.BigInteger))
