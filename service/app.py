@@ -22,6 +22,7 @@ from service.bell import Bell
 from service.openapi import Interface
 from service.resolution.targets import TargetColumns
 from service.serving.served import ServedModels
+from service.streaming import Streams
 from store.blobs import Blobs
 from store.database import Database
 from store.settings import Settings
@@ -55,6 +56,7 @@ def create_app(settings: Settings) -> Flask:
             bell=Bell(settings.redis_url),
             models=ServedModels(blobs),
             targets=TargetColumns(blobs),
+            streams=Streams(settings.max_streams),
         ),
     )
     access.register(app)

@@ -51,6 +51,7 @@ def header(name: str, description: str, **schema: Any) -> dict[str, Any]:
 
 IDEMPOTENT = header("Idempotency-Key", "The same request with the same key is done once", minLength=1, maxLength=255)
 IF_NONE_MATCH = header("If-None-Match", "The ETag that the caller has; 304 if it still is")
+LAST_EVENT_ID = header("Last-Event-ID", "Of a stream: the id of the last event seen; it goes on after that one")
 REQUEST_ID = header("X-Request-Id", "The caller's own id of this request, answered as it came")
 
 _REASONS = {
@@ -65,7 +66,7 @@ _REASONS = {
     "415": "Another media type than this address takes",
     "422": "Well-formed, but wrong: `errors` says which fields",
     "500": "Our fault; the log has it under the request_id",
-    "503": "The database is busy or away; Retry-After says when to ask again",
+    "503": "The database is busy or away, or every place is taken; Retry-After says when to ask again",
     "507": "No room is left",
 }
 

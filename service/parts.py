@@ -7,6 +7,7 @@ from flask import Flask, current_app, g
 
 from service.bell import Bell
 from service.resolution.targets import TargetColumns
+from service.streaming import Streams
 from store.blobs import Blobs
 from store.database import Database
 from store.settings import Settings
@@ -25,6 +26,7 @@ class Parts:
     bell: Bell
     models: "ServedModels"
     targets: TargetColumns
+    streams: Streams
 
 
 def install(app: Flask, made: Parts) -> None:

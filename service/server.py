@@ -11,12 +11,12 @@ from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from service import exposure
+from service import exposure, stopping
 from store.logs import write_logs
 from store.processes import die_with_parent
 from store.settings import Settings
 
-_THREADS = 32  # requests answered at once by one process; each `?wait=` holds one
+_THREADS = 32  # requests answered at once by one process; each `?wait=` holds one, an event stream has its own
 _STOP_SECONDS = 4
 
 
@@ -31,10 +31,10 @@ def serve(settings: Settings) -> None:
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
         workers=settings.api_processes,
-        blocking_threads=_THREADS,
+        blocking_threads=_THREADS + settings.max_streams,
         respawn_failed_workers=True,
         workers_kill_timeout=_STOP_SECONDS,
-        log_level=LogLevels.error,  # a warning says that 32 threads are many; most of them only wait
+        log_level=LogLevels.error,  # a warning says that so many threads are many; most of them only wait
         log_dictconfig={"loggers": {"_granian": {"propagate": True}}},  # into our log, not a format of its own
     ).serve(target_loader=partial(_load, settings, os.getpid()), wrap_loader=False)
 
@@ -42,6 +42,7 @@ def serve(settings: Settings) -> None:
 def _load(settings: Settings, parent: int) -> Callable[..., Any]:
     """The application, made in the process that serves it: nothing is connected or imported before the fork."""
     die_with_parent(parent=parent)
+    stopping.watch()
     application: Callable[..., Any] = import_module("service.app").create_app(settings)
     return application
 

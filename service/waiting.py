@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from flask import Response, request
 
+from service import stopping
+
 _WAITERS = 24  # each holds one of the server's 32 threads; past this a wait is answered at once
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2
 
@@ -13,7 +15,8 @@ _free = threading.BoundedSemaphore(_WAITERS)
 
 
 def when_changed(read: Callable[[], Response], seconds: float, *, is_final: bool) -> Response:
-    """`read()` at once where the caller has not seen it yet, else as soon as it changes or the seconds are over.
+    """`read()` at once where the caller has not seen it yet, else as soon as it changes, the seconds are over, or this
+    process is asked to stop.
 
     What a caller has seen is its If-None-Match, or without one what there is now. A final run is not waited for.
     """
@@ -24,7 +27,8 @@ def when_changed(read: Callable[[], Response], seconds: float, *, is_final: bool
     try:
         seen, until, pause = response.headers["ETag"], time.monotonic() + seconds, _FIRST_PAUSE
         while response.headers["ETag"] == seen and (left := until - time.monotonic()) > 0:
-            time.sleep(min(pause, left))
+            if stopping.asked.wait(min(pause, left)):
+                break
             pause = min(pause * 1.1, _LONGEST_PAUSE)
             response = read()
         return response

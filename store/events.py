@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
-from store.errors import BadCursor
+from store.errors import BadCursor, NotFound
 from store.moments import Moment, now
+from store.owned import owned
 from store.pages import Page
 from store.tables import Json, Word, events, runs
 
@@ -35,6 +36,14 @@ class Event:
     data: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class News:
+    """What is new of a run whose status is this; if there are no events, there is nothing new."""
+
+    status: str
+    events: list[Event]
+
+
 def append(tx: Connection, run_id: str, type: str, data: dict[str, Any]) -> None:
     """Tells `type` of the run, whose row the transaction holds already: two that tell at once would both be next."""
     tx.execute(_APPEND, {"of_run": run_id, "type": type, "at": now(), "data": data})
@@ -44,7 +53,7 @@ def page(tx: Connection, tenant: str, run_id: str, *, limit: int = 50, after: st
     """Oldest first. The cursor is the seq of the last event seen, as the stream's ids are."""
     query = select(events).where(events.c.tenant_id == tenant, events.c.run_id == run_id)
     if after is not None:
-        query = query.where(events.c.seq > _seq(after))
+        query = query.where(events.c.seq > seq_of(after))
     found = [
         Event(row.seq, row.type, row.created_at, row.data)
         for row in tx.execute(query.order_by(events.c.seq).limit(limit + 1))
@@ -52,6 +61,18 @@ def page(tx: Connection, tenant: str, run_id: str, *, limit: int = 50, after: st
     data = found[:limit]
     more = len(found) > limit
     return Page(data, more, str(data[-1].seq) if more else None)
+
+
+def news(tx: Connection, tenant: str, run_id: str, after: int, *, limit: int = 500) -> News:
+    """The oldest events after the seq `after`, with the status in the same moment. Raises NotFound."""
+    new = (events.c.run_id == runs.c.id) & (events.c.seq > after)
+    found = select(runs.c.status, events.c.seq, events.c.type, events.c.created_at, events.c.data)
+    query = found.select_from(runs.outerjoin(events, new)).where(owned(runs, tenant, run_id))
+    rows = tx.execute(query.order_by(events.c.seq).limit(limit)).all()
+    if not rows:
+        raise NotFound("run", run_id)
+    told = [Event(row.seq, row.type, row.created_at, row.data) for row in rows if row.seq is not None]
+    return News(rows[0].status, told)
 
 
 def told_epoch(tx: Connection, run_id: str) -> int:
@@ -71,7 +92,8 @@ def due(told: int, epoch: int) -> bool:
     return epoch - told >= max(1, told // 250)
 
 
-def _seq(after: str) -> int:
+def seq_of(after: str) -> int:
+    """The seq that a caller names as the last one seen. Raises BadCursor."""
     if not (after.isascii() and after.isdigit() and len(after) <= 9):
         raise BadCursor(after)
     return int(after)

@@ -25,12 +25,14 @@ class Settings:
     lease_seconds: float = 60.0
     reconcile_seconds: float = 10.0
     drain_seconds: float = 30.0
+    checkpoint_seconds: float = 30.0
     max_upload_bytes: int = 1 << 30
     max_rows: int = 50_000_000
     max_columns: int = 10_000
     max_members: int = 4_096
     max_parameters: int = 250_000_000
     max_memory_bytes: int = 0  # 0: what the machine has
+    max_streams: int = 32
     log_level: str = "info"
 
     @property

@@ -135,13 +135,6 @@ def test_only_a_run_that_is_held_has_time_to_go(caller: Caller, iris: str) -> No
     assert shown == held | ended | {"queued": None, "paused": None}
 
 
-def test_the_live_stream_is_refused_with_what_there_is(caller: Caller, iris: str) -> None:
-    run = caller.run(caller.dataset(iris))
-    answer = caller.client.get(f"/v1/runs/{run['id']}/events", headers={"Accept": "text/event-stream"})
-    assert answer.status_code == 406
-    assert "application/json" in answer.json["detail"]
-
-
 def test_equal_specs_give_equal_hashes(caller: Caller, iris: str) -> None:
     dataset = caller.dataset(iris)
     alone = caller.trained(dataset, seed=3)
