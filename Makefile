@@ -13,7 +13,7 @@ help:
 	@echo "make lint     ruff, mypy, import contracts, migration drift, dependencies"
 	@echo "make bench    measure what the README claims; writes benchmarks/RESULTS.md"
 	@echo "make quality  measure the default recipe beside others' defaults, on 13 tables; a quarter of an hour"
-	@echo "make faults   the long fault tests"
+	@echo "make faults   kill, freeze and cut off every part for hours, on both databases, and see that nothing is lost"
 	@echo "make pictures draw the pictures of docs/learning.md anew"
 	@echo "make install  only make the environment in .venv"
 
@@ -61,7 +61,7 @@ quality: .venv/.installed-dev
 	$(BIN)/python -m benchmarks quality
 
 faults: .venv/.installed-dev
-	$(BIN)/pytest -m faults tests/faults
+	$(BIN)/pytest tests/faults --full -v --durations=0
 
 pictures: .venv/.installed
 	$(BIN)/python -m docs.pictures
