@@ -32,6 +32,16 @@ class State:
     tensors: Mapping[str, Tensor]
     counters: Mapping[str, int]
 
+    def renewed(self) -> "State":
+        """As one goes on from who asks for more epochs: whose patience had ended trains again, and it counts anew."""
+        tensors = dict(self.tensors)
+        for name, tensor in self.tensors.items():
+            if name.endswith(".ended"):
+                tensors[name] = tensor * self.tensors[name.replace(".ended", ".failed")]
+            elif name.endswith(".patience.waited"):
+                tensors[name] = torch.zeros_like(tensor)
+        return State(tensors, self.counters)
+
 
 @dataclass(frozen=True)
 class EpochReport:
@@ -53,9 +63,14 @@ class Pulse:
         self.finished = run.finished
         self.fraction = run.fraction
 
+    def state(self) -> State:
+        """The engine's own tensors: to be written before the next pulse is asked for."""
+        return self._run.state()
+
     def snapshot(self) -> State:
         """A copy: training may go on while it is written."""
-        return self._run.state()
+        state = self.state()
+        return State({name: tensor.clone() for name, tensor in state.tensors.items()}, state.counters)
 
     @property
     def members(self) -> tuple[MemberProgress, ...]:
@@ -77,8 +92,8 @@ def fit(
     `data` is one for all members, or one for each: folds are members with rows of their own. Those of one shape are
     stacked and trained together, the others beside them, epoch by epoch. A member that has ended, by failing or by its
     patience, disturbs no other. They run in the dtype and on the device of their rows. `threads` is how many processor
-    cores to use, and changes no bit of any result; torch's own number of threads is left as it was. The last pulse is
-    `finished`, even if `state` already was.
+    cores to use, and changes no bit of any result; torch's own number of threads is left as it was. The first pulse
+    from a `state` is where that stands; the last one is `finished`.
     """
     every = [data] * len(members) if isinstance(data, Data) else data
     run = _Run(groups_of(members, every), state, threads)
@@ -98,6 +113,7 @@ class _Run:
     """The groups kept in step: all finish an epoch before any begins the next."""
 
     def __init__(self, groups: Sequence[Group], state: State | None, threads: int) -> None:
+        self.resumed = state is not None
         self.epoch = state.counters["epoch"] if state else 0
         self.stacked = []
         alone = len(groups) == 1
@@ -127,7 +143,7 @@ class _Run:
         for population in self.populations:
             population.take_back()
         tensors = {
-            f"{index}.{name}": tensor.clone()
+            f"{index}.{name}": tensor
             for index, stacked in enumerate(self.stacked)
             for name, tensor in stacked.progress.tensors().items()
         }
@@ -139,7 +155,7 @@ class _Run:
         return tuple(sorted(found, key=lambda member: member.index))
 
     def pulses(self, together: Callable[[Sequence[Callable[[], Any]]], list[Any]]) -> Iterator[Pulse]:
-        if self.finished:
+        if self.resumed or self.finished:
             yield Pulse(self, ())
         while not self.finished:
             spent = 0.0

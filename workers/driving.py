@@ -1,8 +1,10 @@
 """One attempt at a run: read the table, drive the fit, write what it tells through the fence, end as is asked."""
 
+import errno
+import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import structlog
@@ -10,19 +12,23 @@ from sqlalchemy import Connection
 
 from learning.experiment import Experiment, prepare
 from learning.fitting import Pulse, fit
-from store import finishing, leases, runs
+from store import checkpoints, finishing, leases, runs
 from store.blobs import Blobs
+from store.checkpoints import Checkpoint
 from store.claims import Claim
 from store.database import Database
 from store.errors import BlobMissing, Fenced, Unavailable
+from store.references import unreferenced
 from store.settings import Settings
+from workers.checkpointing import Checkpointing, Saved
 from workers.drain import Drain
+from workers.exactness import exactness
 from workers.failures import NON_FINITE, Failure, failure_of
 from workers.heartbeat import Heartbeat
 from workers.ranking import Ranking
 from workers.reading import Tables, columns_of
 from workers.reporting import Reporter
-from workers.results import Outcome
+from workers.results import Making, Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +61,10 @@ def drive(claim: Claim, place: Place) -> None:
                 ending = attempt.train()
             except (Fenced, Unavailable):
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever it was, the run must not stay running
+            except Exception as error:  # whatever it was, the run must not stay running
+                if isinstance(error, OSError) and error.errno == errno.EIO:
+                    log.exception("the disk cannot be trusted; the process ends", run=claim.run_id)
+                    os._exit(os.EX_IOERR)  # the run is tried again, perhaps elsewhere, from what was surely written
                 ending = attempt.failed(failure_of(error, claim.run_id))
             attempt.patiently(lambda: attempt.end(ending))
         except Fenced:
@@ -71,14 +80,18 @@ class _Attempt:
         self._heart = heart
         self._held = (claim.run_id, claim.attempt)
         self._away_since: float | None = None
+        self._saving = Checkpointing(place.blobs, place.settings.checkpoint_seconds)
+        self._saved = Saved()
+        self._blobs = [checkpoint.blob for checkpoint in claim.checkpoints]  # which may not be needed any more
 
     def train(self) -> Ending:
         """Until the fit is done or something else is asked for; how the run ends then."""
         experiment = self._prepared()
+        self._saved = self.patiently(lambda: self._saving.newest(self._claim))
         epochs = max(member.epochs for member in experiment.members)
         ranking = Ranking(self._claim.spec, experiment.members)
-        reporter = Reporter(epochs, len(experiment.members), ranking)
-        for pulse in fit(experiment.members, experiment.data, threads=self._place.threads):
+        reporter = Reporter(epochs, len(experiment.members), ranking, figures=self._saved.figures)
+        for pulse in self._pulses(experiment):
             self._heart.advance()
             reporter.take(pulse)
             if reporter.is_due():
@@ -88,13 +101,31 @@ class _Attempt:
             if self._heart.requested == "cancel":
                 return lambda tx: finishing.acknowledge(tx, *self._held)
             if self._place.drain.is_asked:
+                self._save(reporter, pulse)
                 return self._told(reporter, pulse, lambda tx: finishing.release(tx, *self._held))
             if pulse.epochs and not pulse.finished and self._heart.requested == "pause":
+                self._save(reporter, pulse)
                 return self._told(reporter, pulse, lambda tx: finishing.acknowledge(tx, *self._held))
-            # An attempt after a crash begins anew: it stops no earlier than the one that was there when stop was asked.
+            # An attempt that goes on after a crash stops no earlier than the one that was there when stop was asked.
             if pulse.epochs and self._heart.requested == "stop" and pulse.epoch >= self._claim.told_epoch:
                 break
+            if self._saving.is_due():
+                self._save(reporter, pulse)
         return self._finished(experiment, reporter, pulse)
+
+    def _pulses(self, experiment: Experiment) -> Iterator[Pulse]:
+        """From where the run was saved; where an earlier generation of it ended, patience counts anew."""
+        state, legs = self._saved.state, self._claim.legs
+        for number, end in enumerate([*legs, self._claim.last_epoch]):
+            if number < self._saved.legs:
+                continue
+            for pulse in fit(experiment.members, experiment.data, state=state, threads=self._place.threads):
+                yield pulse
+                if end is not None and pulse.epoch >= end:
+                    break
+            if number < len(legs):
+                state = pulse.snapshot().renewed()
+                self._saved = replace(self._saved, legs=number + 1)
 
     def failed(self, failure: Failure) -> Ending:
         return lambda tx: finishing.fail(tx, *self._held, failure.code, failure.message)
@@ -102,6 +133,8 @@ class _Attempt:
     def end(self, ending: Ending) -> None:
         with self._place.database.write() as tx:
             ending(tx)
+            freed = unreferenced(tx, self._blobs)
+        self._discard(freed)
 
     def patiently(self, action: Callable[[], Answer]) -> Answer:
         """Do it, again and again while the store is away. Raises Unavailable when that lasts too long."""
@@ -144,6 +177,37 @@ class _Attempt:
                 raise
             reporter.looked(postponed=_AWAY_SECONDS)
 
+    def _save(self, reporter: Reporter, pulse: Pulse) -> None:
+        """A checkpoint, and all that was told up to it. Where there is no room the one before stays."""
+        report = reporter.report(pulse, whole=True)
+        try:
+            checkpoint = self._put_checkpoint(reporter, pulse)
+            with self._place.database.write() as tx:
+                self._heart.requested = leases.record(tx, *self._held, report)
+                freed = checkpoints.advance(tx, *self._held, checkpoint)
+        except Unavailable as reason:
+            log.warning("a checkpoint could not be written", run=self._claim.run_id, reason=str(reason))
+            return
+        reporter.written(report)
+        self._discard(freed)
+
+    def _put_checkpoint(self, reporter: Reporter, pulse: Pulse) -> Checkpoint:
+        checkpoint = self._saving.put(pulse, replace(self._saved, figures=reporter.figures, exactness=self._exactness))
+        self._blobs.append(checkpoint.blob)
+        return checkpoint
+
+    @property
+    def _exactness(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*self._saved.exactness, exactness(self._place.device)]))
+
+    def _discard(self, freed: Iterable[str]) -> None:
+        """What no row names any more. Left behind it costs room and nothing else."""
+        for blob in freed:
+            try:
+                self._place.blobs.delete(blob)
+            except Unavailable as reason:
+                log.warning("a blob could not be deleted", blob=blob, reason=str(reason))
+
     def _told(self, reporter: Reporter, pulse: Pulse, ending: Ending) -> Ending:
         report = reporter.report(pulse, whole=True)
 
@@ -159,8 +223,10 @@ class _Attempt:
             return self._told(reporter, pulse, self.failed(NON_FINITE))
         outcome = Outcome(self._claim, experiment, pulse, reporter)
         blob = self.patiently(lambda: self._place.blobs.put(outcome.weights_file()))
+        checkpoint = self.patiently(lambda: self._put_checkpoint(reporter, pulse))
         warnings = self.patiently(self._warnings)
-        result = outcome.result(blob, warnings, self._place.device, self._place.threads)
+        made = Making(self._place.device, self._place.threads, self._exactness)
+        result = outcome.result(blob, checkpoint, warnings, made)
 
         def succeeded(tx: Connection) -> None:
             leases.record(tx, *self._held, report)

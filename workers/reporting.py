@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,15 @@ from workers.ranking import Metrics, Ranking, Standing
 
 Values = Mapping[tuple[str, str], Tensor]  # by split and name, a number for each member
 
+
+@dataclass(frozen=True)
+class Figures:
+    """What was told of each member at its best epoch, and at its last."""
+
+    best: Values = field(default_factory=dict)
+    last: Values = field(default_factory=dict)
+
+
 _LOOK_SECONDS = 0.25
 _WRITE_SECONDS = 1.0  # within an epoch that takes long
 _MEMBERS_A_SECOND = 1_000  # rows written: a large population's members are told of less often
@@ -25,8 +35,15 @@ class Reporter:
     """Keeps the epochs that are not written yet, and each member's metrics at its best epoch."""
 
     def __init__(
-        self, epochs: int, members: int, ranking: Ranking, clock: Callable[[], float] = time.monotonic
+        self,
+        epochs: int,
+        members: int,
+        ranking: Ranking,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        figures: Figures | None = None,
     ) -> None:
+        """`figures` are those of the attempt that this one goes on from."""
         self._epochs = epochs
         self._ranking = ranking
         self._members_seconds = members / _MEMBERS_A_SECOND
@@ -35,11 +52,19 @@ class Reporter:
         self._looked_at = self._written_at = self._began_at
         self._members_at = float("-inf")
         self._waiting: list[EpochReport] = []
-        self._last: Values = {}
-        self._at_best: dict[tuple[str, str], Tensor] = {}
+        self._last: Values = figures.last if figures else {}
+        self._at_best = {series: values.clone() for series, values in figures.best.items()} if figures else {}
+        self._begun = None if self._last else 0.0  # the share that was done before
+
+    @property
+    def figures(self) -> Figures:
+        """Up to what was last reported."""
+        return Figures(self._at_best, self._last)
 
     def take(self, pulse: Pulse) -> None:
         self._waiting += pulse.epochs
+        if self._begun is None:
+            self._begun = pulse.fraction
 
     def is_due(self) -> bool:
         """Whether to turn to the database: for the first epoch at once, then at most four times a second."""
@@ -104,7 +129,8 @@ class Reporter:
 
     def _progress(self, pulse: Pulse) -> dict[str, Any]:
         elapsed = self._clock() - self._began_at
-        eta = elapsed * (1 / pulse.fraction - 1) if pulse.fraction else None
+        done = pulse.fraction - (self._begun or 0.0)
+        eta = elapsed * (1 - pulse.fraction) / done if done > 0 else None
         return {
             "epoch": pulse.epoch,
             "epochs": self._epochs,

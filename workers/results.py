@@ -1,9 +1,8 @@
 """What a finished attempt leaves: its metrics, its weights as one file, and the receipt by which it can be repeated."""
 
-import platform
 from collections.abc import Sequence
-from functools import cache, cached_property
-from importlib.metadata import version
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,14 +18,23 @@ from learning.model import Prediction, mean_prediction
 from learning.network import Predictor
 from learning.weights import together_sha256
 from store import weights
+from store.checkpoints import Checkpoint
 from store.claims import Claim
 from store.finishing import Result
+from workers.exactness import versions
 from workers.ranking import Metrics, means
 from workers.reporting import Reporter
 
 Told = tuple[Prediction, Examples]  # what is said of rows, and what is true of them
 
-_LIBRARIES = ("learnd", "torch", "numpy")
+
+@dataclass(frozen=True)
+class Making:
+    """Where and how a run was trained; `exactness` has more than one class if it was moved to another machine."""
+
+    device: str
+    threads: int
+    exactness: tuple[str, ...]
 
 
 class Outcome:
@@ -39,6 +47,7 @@ class Outcome:
         self._claim = claim
         self._experiment = experiment
         self._progress = pulse.members
+        self._epochs = pulse.epoch
         self._reporter = reporter
         self._first = first
         self._members = [experiment.members[index] for index in first.members]
@@ -50,7 +59,7 @@ class Outcome:
     def weights_file(self) -> bytes:
         return weights.pack({name: tensor.numpy() for name, tensor in self._tensors.items()}, self._header)
 
-    def result(self, blob: str, warnings: list[dict[str, Any]], device: str, threads: int) -> Result:
+    def result(self, blob: str, checkpoint: Checkpoint, warnings: list[dict[str, Any]], made: Making) -> Result:
         sha256 = together_sha256(self._predicting)
         metrics = self._metrics()
         best = self._first.best
@@ -67,9 +76,10 @@ class Outcome:
             ],
             weights_blob=blob,
             weights_sha256=sha256,
-            device=device,
+            checkpoint=checkpoint,
+            device=made.device,
             warnings=_without_repeats([*warnings, *self._experiment.warnings]),
-            receipt=self._receipt(sha256, device, threads),
+            receipt=self._receipt(sha256, made),
         )
 
     def _metrics(self) -> Metrics:
@@ -143,27 +153,23 @@ class Outcome:
             Predictor(member.network, tensors) for member, tensors in zip(self._members, self._predicting, strict=True)
         ]
 
-    def _receipt(self, sha256: str, device: str, threads: int) -> dict[str, Any]:
-        versions = _versions()
-        capability = torch.backends.cpu.get_cpu_capability()
+    def _receipt(self, sha256: str, made: Making) -> dict[str, Any]:
         return {
+            "run": self._claim.run_id,
             "dataset_sha256": self._claim.dataset.sha256,
             "spec": self._claim.spec,
             "seeds": [spec.seed for spec in self._experiment.members],
             "split_seed": self._claim.spec["split_seed"],
-            "versions": versions,
-            "cpu_capability": capability,
-            "device": device,
-            "threads": threads,
+            "epochs": self._epochs,  # fewer than the spec's where the run was stopped
+            "legs": list(self._claim.legs),
+            "versions": versions(),
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "device": made.device,
+            "threads": made.threads,
             # Within one of these the same spec and seeds give the same bits.
-            "exactness": f"torch {versions['torch']}, {platform.machine()} {capability}, {device}",
+            "exactness": " then ".join(made.exactness),
             "weights_sha256": sha256,
         }
-
-
-@cache
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
 
 
 def _without_repeats(warnings: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -163,6 +163,7 @@ class Yard:
             "LEASE_SECONDS": self.settings.lease_seconds,
             "RECONCILE_SECONDS": self.settings.reconcile_seconds,
             "DRAIN_SECONDS": self.settings.drain_seconds,
+            "CHECKPOINT_SECONDS": self.settings.checkpoint_seconds,
             "SLOTS": self.settings.slots,
         }
         environment = os.environ | {f"LEARND_{name}": str(value) for name, value in values.items()}
