@@ -42,7 +42,7 @@ def advance(tx: Connection, run_id: str, attempt: int, checkpoint: Checkpoint) -
     """
     freed = keep(tx, run_id, attempt, checkpoint, KEPT)
     moves.lock(tx, run_id)  # against a verb that tells at the same moment
-    tx.execute(update(runs).where(runs.c.id == run_id).values(crashes=0, memory_crashes=0))
+    tx.execute(update(runs).where(runs.c.id == run_id).values(crashes=0))
     events.append(tx, run_id, "run.checkpointed", {"epoch": checkpoint.epoch, "step": checkpoint.step})
     return freed
 
