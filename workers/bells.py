@@ -13,6 +13,7 @@ log = structlog.get_logger(__name__)
 QUEUE = "cpu"
 TASK = "learnd.work"
 _NOTHING = b"[[], {}, {}]"  # no arguments, by position or name, and nothing to be called afterwards
+_AWAY_SECONDS = 2.0  # between two tries while the broker is away; Celery's own grow to 30
 
 
 class Listener(Consumer):  # type: ignore[misc] # Celery is untyped
@@ -25,6 +26,11 @@ class Listener(Consumer):  # type: ignore[misc] # Celery is untyped
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.loop: Callable[..., None] = partial(_past_garbage, self.loop)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """A broker that was away for long is found as soon as one that blinked: runs are waiting for it."""
+        conn.ensure_connection = partial(conn.ensure_connection, interval_start=_AWAY_SECONDS, interval_step=0)
+        return super().ensure_connected(conn)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         hear = super().create_task_handler(*args, **kwargs)
