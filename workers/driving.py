@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from learning.experiment import Experiment, prepare
 from learning.fitting import Pulse, fit
-from store import checkpoints, finishing, leases, runs
+from store import checkpoints, finishing, leases, out_of_memory, runs
 from store.blobs import Blobs
 from store.checkpoints import Checkpoint
 from store.claims import Claim
@@ -128,6 +128,8 @@ class _Attempt:
                 self._saved = replace(self._saved, legs=number + 1)
 
     def failed(self, failure: Failure) -> Ending:
+        if failure.code == out_of_memory.CODE:
+            return lambda tx: out_of_memory.hand_back(tx, *self._held, failure.message)
         return lambda tx: finishing.fail(tx, *self._held, failure.code, failure.message)
 
     def end(self, ending: Ending) -> None:
