@@ -74,6 +74,13 @@ def get(tx: Connection, tenant: str, id: str) -> Dataset:
     return _dataset(row)
 
 
+def of_file(tx: Connection, tenant: str, sha256: str) -> Dataset | None:
+    """The newest that is ready of those made of the file with this hash; None if there is none."""
+    made = (datasets.c.tenant_id == tenant) & (datasets.c.sha256 == sha256) & (datasets.c.status == "ready")
+    row = tx.execute(select(datasets).where(made).order_by(datasets.c.id.desc()).limit(1)).mappings().first()
+    return None if row is None else _dataset(row)
+
+
 def page(tx: Connection, tenant: str, *, limit: int = 50, after: str | None = None) -> Page[Dataset]:
     query = select(datasets).where(datasets.c.tenant_id == tenant)
     return pages.newest_first(tx, query, datasets.c.id, _dataset, limit=limit, after=after)

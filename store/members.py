@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, Select, and_, bindparam, func, in
 from store import pages
 from store.errors import BadCursor, NotFound
 from store.pages import Page
-from store.tables import members, runs
+from store.tables import Sha256, members, runs
 
 SORTS = ("index", "value")  # value: the best first, those without one last
 
@@ -75,12 +75,14 @@ def report(tx: Connection, run_id: str, reports: Sequence[MemberReport]) -> None
             "last": each.last,
             "error": each.error,
             # Without a best the weights are those it began with: nothing was learned, and nothing is kept.
-            "weights_sha256": each.weights_sha256 if each.best else None,
+            "kept_sha256": each.weights_sha256 if each.best else None,
         }
         for each in reports
     ]
     place = and_(members.c.run_id == bindparam("of_run"), members.c.index == bindparam("of_index"))
-    tx.execute(update(members).where(place), rows)
+    # A run that is extended has the weights it had until it ends again.
+    kept = func.coalesce(bindparam("kept_sha256", type_=Sha256), members.c.weights_sha256)
+    tx.execute(update(members).where(place).values(weights_sha256=kept), rows)
 
 
 def page(

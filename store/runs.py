@@ -10,7 +10,7 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy import insert as insert_row
 from sqlalchemy import update as update_rows
 
-from store import events, moves, pages, states
+from store import events, extending, moves, pages, states
 from store.errors import Conflict, NotFound
 from store.ids import new_id
 from store.members import create as create_members
@@ -42,6 +42,8 @@ class Run:
     attempt: int
     crashes: int
     generation: int
+    legs: list[int]  # where earlier generations ended
+    replay: dict[str, Any] | None
     requested: str | None
     device: str | None
     progress: dict[str, Any] | None
@@ -81,8 +83,14 @@ def insert(
     not_before: datetime | None = None,
     name: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    replay: Mapping[str, Any] | None = None,
+    legs: Sequence[int] = (),
 ) -> Run:
-    """A queued run, its members from drafts {"overrides", "fold"}; NotFound or Conflict if its dataset is not ready."""
+    """A queued run, its members from drafts {"overrides", "fold"}; NotFound or Conflict if its dataset is not ready.
+
+    One that repeats another has that one's `legs`, and in `replay`, {"of", "weights_sha256", "epochs"}, what is to
+    come of it.
+    """
     # The share keeps the dataset from being deleted until the run that reads it can be seen.
     ready = select(datasets.c.status).where(owned(datasets, tenant, dataset)).with_for_update(read=True)
     status = tx.execute(ready).scalar()
@@ -111,6 +119,8 @@ def insert(
             attempt=0,
             crashes=0,
             generation=1,
+            legs=list(legs),
+            replay=None if replay is None else dict(replay),
             created_at=created_at,
         )
     )
@@ -171,6 +181,32 @@ def request(tx: Connection, tenant: str, id: str, verb: Verb) -> Run:
     return get(tx, tenant, id)
 
 
+def extend(tx: Connection, tenant: str, id: str, to_epochs: int) -> Run:
+    """A succeeded run goes on from its last state to so many epochs; asking for what is so already changes nothing.
+
+    Until it ends again it keeps the weights, metrics and receipt that it has. Conflict, with the reason, where it
+    cannot be extended.
+    """
+    run = _locked(tx, tenant, id)
+    finished = int((run.progress or {}).get("epoch", 0))
+    outcome = states.decide(run.status, "extend")
+    if extending.is_extended_to(run, to_epochs) or (run.status == "succeeded" and to_epochs == finished):
+        return run
+    if isinstance(outcome, states.Refusal):
+        raise Conflict(f"{outcome.reason}; only a run that has succeeded can be extended")
+    members = extending.standing(tx, id)
+    extending.check(run.spec, finished, members, to_epochs)
+    # The share keeps the dataset from being deleted until the run that reads it again can be seen.
+    there = select(datasets.c.id).where(owned(datasets, tenant, run.dataset)).with_for_update(read=True)
+    if tx.execute(there).first() is None:
+        raise Conflict("its dataset was deleted")
+    extending.go_on(tx, id)
+    columns = extending.changes(run, finished, members, to_epochs)
+    data = {"to_epochs": to_epochs, "from_epoch": finished, "generation": columns["generation"]}
+    moves.move(tx, id, outcome, data, **columns)
+    return get(tx, tenant, id)
+
+
 def delete(tx: Connection, tenant: str, id: str) -> list[str]:
     """Deletes the run with all its rows and answers which of its blobs nothing else names.
 
@@ -205,10 +241,11 @@ def _run(row: RowMapping) -> Run:
     # A lease that has told nothing yet hides nothing: what could be read before the crash stays as it was.
     told = row["held_progress"] is not None
     moving = {name: row[f"held_{name}" if told else name] for name in ("progress", "metrics", "best")}
-    same = Run.__dataclass_fields__.keys() - moving.keys() - {"tenant", "dataset"}
+    same = Run.__dataclass_fields__.keys() - moving.keys() - {"tenant", "dataset", "legs"}
     return Run(
         tenant=row["tenant_id"],
         dataset=row["dataset_id"],
+        legs=row["legs"] or [],
         progress=moving["progress"],
         metrics=moving["metrics"] or {},
         best=moving["best"],
