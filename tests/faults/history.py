@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Row, Select, Table, select
 
 from store import chunks, tables
 from store.blobs import Blobs
@@ -16,6 +16,7 @@ from store.states import FINAL, HELD, TABLE, Transition
 from tests.faults.client import Answer
 
 _IDLE = ("name", "metadata", "priority", "not_before", "dataset")  # of a spec, what changes no bit of the weights
+_OF_RUN = (tables.events, tables.leases, tables.members, tables.metric_chunks, tables.checkpoints)
 
 
 class Witness(Protocol):
@@ -42,10 +43,7 @@ def problems(house: Witness) -> list[str]:
     answers = list(house.log)  # before the database is read, which then knows no less
     with house.database.read() as tx:
         runs = {row.id: row for row in tx.execute(select(tables.runs))}
-        of = {
-            table.name: _by_run(tx, table)
-            for table in (tables.events, tables.leases, tables.members, tables.metric_chunks, tables.checkpoints)
-        }
+        of = {table.name: _by_run(tx, table) for table in _OF_RUN}
         datasets = {row.id: row.sha256 for row in tx.execute(select(tables.datasets))}
     found = list(_answered(answers, runs))
     for id, run in runs.items():
@@ -58,6 +56,17 @@ def problems(house: Witness) -> list[str]:
         ]
         found += [f"{id} ({run.status}, attempt {run.attempt}): {each}" for each in broken]
     return found + list(_hashes(runs.values(), datasets))
+
+
+def rows_of(house: Witness, id: str) -> dict[str, list[Row[Any]]]:
+    """Everything that is written of a run, to be compared with what is written later."""
+    with house.database.read() as tx:
+        found = {table.name: tx.execute(_rows(table, id)).all() for table in _OF_RUN}
+        return found | {"runs": tx.execute(select(tables.runs).where(tables.runs.c.id == id)).all()}
+
+
+def _rows(table: Table, id: str) -> Select[Any]:
+    return select(table).where(table.c.run_id == id).order_by(*table.primary_key.columns)
 
 
 def _by_run(tx: Connection, table: Table) -> dict[str, list[Row[Any]]]:

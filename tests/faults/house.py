@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
@@ -14,8 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from service.supervision.embedded_valkey import command, find_server, socket_in
-from store import events, runs, tenants, workers
+from store import events, runs, tables, tenants, workers
 from store.blobs import Blobs
 from store.database import Database
 from store.errors import Unavailable
@@ -157,9 +160,9 @@ class House:
     def parts(self) -> list[Part]:
         return [self.broker, self.api, self.reconciler, *self.workers]
 
-    def new_worker(self, **settings: Any) -> Part:
+    def new_worker(self, module: str = "workers", **settings: Any) -> Part:
         """One more, not started; what is set otherwise for it alone is given by name."""
-        part = self._part(_module("workers"), self._is_warm, settings)
+        part = self._part(_module(module), self._is_warm, settings)
         self.workers.append(part)
         return part
 
@@ -227,6 +230,11 @@ class House:
             return run if run.status == "running" and (run.progress or {}).get("epoch", 0) >= epoch else None
 
         return wait_for(look)
+
+    def statuses(self) -> Counter[str]:
+        """How many runs there are in each status."""
+        with self.database.read() as tx:
+            return Counter(tx.execute(select(tables.runs.c.status)).scalars())
 
     def events(self, id: str) -> list[events.Event]:
         found: list[events.Event] = []

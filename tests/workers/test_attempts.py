@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 from store import expiry
 from tests.workers.running import alive, wait_for
@@ -98,15 +96,3 @@ def test_three_lost_workers_fail_the_run(yard):
     run = yard.run(id)
     assert (run.status, run.error["code"]) == ("failed", "worker_lost")
     assert worker.poll() is None
-
-
-def test_an_attempt_that_beats_and_does_not_move_is_ended_and_made_again(yard):
-    run = yard.add_run(ring=False, epochs=1)
-
-    hanging = subprocess.run([sys.executable, "-m", "tests.workers.hanging", yard.settings.database_url], check=False)
-    assert hanging.returncode == os.EX_SOFTWARE
-    assert yard.run(run).status == "running"
-
-    yard.start_reconciler()
-    yard.start_worker()
-    assert yard.reached(run, "succeeded").attempt == 2
