@@ -89,13 +89,14 @@ def claim(tx: Connection, *, worker: str, slot_pid: int, owner: ProcessIdentity)
         except NotFound:
             _end(tx, place, *_MISSING)
             continue
+        kept = run["receipt"] or {}  # of the weights that it has, where the run itself may have been extended since
         return Claim(
             place=place,
             tenant=row["tenant_id"],
             attempt=row["attempt"],
-            spec=run["spec"],
+            spec=kept.get("spec", run["spec"]),
             task=run["task"],
-            epochs=run["progress"]["epoch"],
+            epochs=kept.get("epochs", run["progress"]["epoch"]),
             dataset=dataset,
             weights_blob=row["weights_blob"],
         )

@@ -9,6 +9,7 @@ from service.parts import parts, tenant
 from service.schemas.predictions import PredictionOut
 from service.serving import kept, prediction
 from store import runs
+from store.runs import Run
 
 resource = Resource("predictions", __name__, url_prefix="/v1/runs", description="Answers for new rows")
 
@@ -22,8 +23,12 @@ class RunPredictions(MethodView):
     def post(self, id: str) -> Response:
         """Predict for new rows"""
         with parts().database.read() as tx:
-            run = runs.get(tx, tenant(), id)
+            found = runs.get(tx, tenant(), id)
         asked = prediction.read(request)
-        member = kept.member_of(parts().database, run, asked.member)
-        model = parts().models.get(kept.blob_of(run), member)
-        return answers.plain({**prediction.answer(model, asked), "run": run.id, "member": member})
+
+        def answer(run: Run) -> Response:
+            member = kept.member_of(parts().database, run, asked.member)
+            model = parts().models.get(kept.blob_of(run), member)
+            return answers.plain({**prediction.answer(model, asked), "run": run.id, "member": member})
+
+        return kept.with_weights(found, answer)

@@ -1,7 +1,8 @@
-"""Runs over HTTP: asking for one, watching it, and the four verbs."""
+"""Runs over HTTP: asking for one, watching it, and the verbs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, cast
 
 from flask import Response
@@ -17,7 +18,7 @@ from service.problems import Clash, Invalid
 from service.resolution.spec import Resolved, resolve
 from service.resolution.sweeps import networks_named
 from service.schemas.run_spec import RunChange, RunIn
-from service.schemas.runs import DryRunOut, RunCreateQuery, RunOut, RunPage, RunPageQuery, RunQuery
+from service.schemas.runs import DryRunOut, ExtendIn, RunCreateQuery, RunOut, RunPage, RunPageQuery, RunQuery
 from service.schemas.shapes import Nothing
 from service.waiting import when_changed
 from store import datasets, members, networks, runs
@@ -54,29 +55,7 @@ class Runs(MethodView):
         resolved = _resolve(asked)
         if query["dry_run"]:
             return answers.plain(_DRY_RUN.dump(_would_be(resolved)))
-        spec = resolved.spec
-        with parts().database.write() as tx:
-            try:
-                run = runs.insert(
-                    tx,
-                    tenant(),
-                    dataset=spec["dataset"],
-                    spec=spec,
-                    task=spec["task"],
-                    rows=resolved.rows,
-                    warnings=resolved.warnings,
-                    members=resolved.members,
-                    priority=spec["priority"],
-                    not_before=asked.get("not_before"),
-                    name=spec["name"],
-                    metadata=spec["metadata"],
-                )
-            except NotFound:
-                raise _no_dataset(spec["dataset"]) from None
-            headers = {"Location": f"/v1/runs/{run.id}", "Retry-After": "1"}
-            response = idempotency.answer(tx, shown(tx, run), 202, headers)
-        parts().bell.ring(run.queue, run.id)
-        return response
+        return queued(resolved, not_before=asked.get("not_before"))
 
     @resource.arguments(RunPageQuery, location="query")
     @resource.response(200, RunPage)
@@ -137,8 +116,7 @@ def ask(verb: Verb, id: str) -> Response:
     with parts().database.write() as tx:
         run = runs.request(tx, tenant(), id, verb)
         response = answers.plain(shown(tx, run), 202)
-    if run.status == "queued":
-        parts().bell.ring(run.queue, run.id)
+    _ring(run)
     return response
 
 
@@ -146,6 +124,21 @@ _verb_route("cancel", "Stop within a step and keep nothing")
 _verb_route("stop", "End after the current epoch and keep the best; 409 before any epoch has finished")
 _verb_route("pause", "Hold after the current epoch; a queued run at once")
 _verb_route("resume", "Go on with a paused run")
+
+
+@resource.route("/<id('run'):id>/extend")
+class Extend(MethodView):
+    @idempotency.once
+    @resource.arguments(ExtendIn, example={"to_epochs": 150})
+    @resource.response(202, RunOut)
+    @resource.header(IDEMPOTENT)
+    def post(self, asked: dict[str, Any], id: str) -> Response:
+        """Go on with a run that has succeeded, from its last state; until it ends again it predicts as it does now"""
+        with parts().database.write() as tx:
+            run = runs.extend(tx, tenant(), id, asked["to_epochs"])
+            response = idempotency.answer(tx, shown(tx, run), 202)
+        _ring(run)
+        return response
 
 
 @resource.route("/<id('run'):id>/receipt")
@@ -157,6 +150,46 @@ class Receipt(MethodView):
         if run.receipt is None:
             raise Clash(f"The run is {run.status}; its receipt is written when it succeeds.")
         return answers.plain(run.receipt)
+
+
+def queued(
+    resolved: Resolved,
+    *,
+    not_before: datetime | None,
+    replay: Mapping[str, Any] | None = None,
+    legs: Sequence[int] = (),
+) -> Response:
+    """The answer to who asked for a run: it waits for a worker. Raises Invalid where its dataset is gone."""
+    spec = resolved.spec
+    with parts().database.write() as tx:
+        try:
+            run = runs.insert(
+                tx,
+                tenant(),
+                dataset=spec["dataset"],
+                spec=spec,
+                task=spec["task"],
+                rows=resolved.rows,
+                warnings=resolved.warnings,
+                members=resolved.members,
+                priority=spec["priority"],
+                not_before=not_before,
+                name=spec["name"],
+                metadata=spec["metadata"],
+                replay=replay,
+                legs=legs,
+            )
+        except NotFound:
+            raise _no_dataset(spec["dataset"]) from None
+        headers = {"Location": f"/v1/runs/{run.id}", "Retry-After": "1"}
+        response = idempotency.answer(tx, shown(tx, run), 202, headers)
+    _ring(run)
+    return response
+
+
+def _ring(run: Run) -> None:
+    if run.status == "queued":
+        parts().bell.ring(run.queue, run.id)
 
 
 def shown(tx: Connection, run: Run) -> dict[str, Any]:

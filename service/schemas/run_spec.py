@@ -199,7 +199,7 @@ class RunIn(StrictSchema):
     precision = Choice(("float32", "bfloat16"))
     priority = Whole(at_least=-MOST_PRIORITY, at_most=MOST_PRIORITY)
     not_before = Time(allow_none=True)
-    name = Text()
+    name = Text(allow_none=True)  # as in the resolved spec, which may be sent again as it is
     metadata = Labels()
 
 

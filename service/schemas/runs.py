@@ -4,8 +4,9 @@ from typing import Any
 
 from marshmallow import fields, pre_dump
 
-from service.schemas.fields import Choice, FlagParameter, Text, Time, WholeParameter
+from service.schemas.fields import Choice, FlagParameter, Text, Time, Whole, WholeParameter
 from service.schemas.pages import PageQuery, page_of
+from service.schemas.run_spec import MOST_EPOCHS
 from service.schemas.shapes import Shown, StrictSchema
 from store.states import FINAL, HELD, STATUSES
 
@@ -28,6 +29,15 @@ class RunQuery(StrictSchema):
 class RunPageQuery(PageQuery):
     status = Choice(STATUSES)
     dataset = Text()
+
+
+class ExtendIn(StrictSchema):
+    to_epochs = Whole(
+        at_least=1,
+        at_most=MOST_EPOCHS,
+        required=True,
+        metadata={"description": "How many epochs it is to have in all, those that it has finished included"},
+    )
 
 
 class BestOut(Shown):
@@ -92,8 +102,14 @@ class RunErrorOut(Shown):
 
 
 class ReplayOut(Shown):
-    of = fields.String(required=True)
-    identical = fields.Boolean(required=True, allow_none=True)
+    of = fields.String(
+        required=True, allow_none=True, metadata={"description": "The run of the receipt, if that names it"}
+    )
+    identical = fields.Boolean(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Whether it has the receipt's weights_sha256; null unless it has succeeded"},
+    )
 
 
 class RunOut(Shown):
@@ -133,7 +149,7 @@ class RunOut(Shown):
     members = fields.List(fields.Nested(MemberOut), required=True)
     error = fields.Nested(RunErrorOut, required=True, allow_none=True)
     weights_sha256 = fields.String(required=True, allow_none=True)
-    replay = fields.Nested(ReplayOut, required=True, allow_none=True, dump_default=None)
+    replay = fields.Nested(ReplayOut, required=True, allow_none=True)
     name = fields.String(required=True, allow_none=True)
     metadata = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     priority = fields.Integer(required=True)
@@ -145,7 +161,16 @@ class RunOut(Shown):
             progress = {"epoch": 0, "epochs": run["spec"]["epochs"], "fraction": 0.0, "eta_seconds": None}
         elif run["status"] not in HELD:  # what its worker last expected was to come, and does not
             progress = {**progress, "eta_seconds": 0.0 if run["status"] in FINAL else None}
-        return {**run, "progress": progress}
+        return {**run, "progress": progress, "replay": _compared(run)}
+
+
+def _compared(run: dict[str, Any]) -> dict[str, Any] | None:
+    """With its verdict, which stays what it was when a run that repeated another one is extended."""
+    asked = run["replay"]
+    if asked is None:
+        return None
+    identical = asked["weights_sha256"] == run["weights_sha256"] if run["status"] == "succeeded" else None
+    return {"identical": identical, **asked}
 
 
 class DryRunOut(Shown):

@@ -1,15 +1,33 @@
 """The weights that a run kept: which member's are meant, and that member's file to take away."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from sqlalchemy import Connection
 
 from learning.keeping import Kept
+from service.parts import parts
 from service.problems import Clash, Invalid
-from store import members, weights
+from store import members, runs, weights
 from store.blobs import Blobs
 from store.database import Database
-from store.errors import NotFound
+from store.errors import BlobMissing, NotFound
 from store.runs import Run
+
+Answer = TypeVar("Answer")
+
+
+def with_weights(run: Run, use: Callable[[Run], Answer]) -> Answer:
+    """What `use` makes of the run; once more where it came to have other weights meanwhile, for its old ones go."""
+    try:
+        return use(run)
+    except BlobMissing:
+        with parts().database.read() as tx:
+            now = runs.get(tx, run.tenant, run.id)
+        if now.weights_blob == run.weights_blob:
+            raise
+        return use(now)
 
 
 def blob_of(run: Run) -> str:
@@ -24,8 +42,11 @@ def member_of(database: Database, run: Run, asked: int | None) -> int | None:
 
     Raises Clash without weights, Invalid for a member that is not there.
     """
-    blob_of(run)
+    blob = blob_of(run)
     if asked is None:
+        if run.status != "succeeded":  # it was extended: who is best by now has not the weights that are kept
+            told = parts().models.predicts(blob)
+            return told[0] if len(told) == 1 else None
         assert run.best is not None, "weights are kept together with the best"
         best: int | None = run.best["member"]
         return best

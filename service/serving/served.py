@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
+from functools import lru_cache
 
 from learning.model import MeanModel, Model
 from service.problems import Clash
@@ -21,6 +22,7 @@ class ServedModels:
         self._blobs = blobs
         self._models: OrderedDict[tuple[str, int | None], Future[Model | MeanModel]] = OrderedDict()
         self._lock = threading.Lock()
+        self.predicts = lru_cache(_MOST_MODELS)(self._predicts)
 
     def get(self, blob: str, member: int | None) -> Model | MeanModel:
         """Raises Clash for a member whose weights are not finite, BlobMissing where they are gone."""
@@ -44,6 +46,10 @@ class ServedModels:
         with self._lock:
             self._forget()
         return mine.result()
+
+    def _predicts(self, blob: str) -> tuple[int, ...]:
+        """The members that the run answers by, as its weights say themselves. Raises BlobMissing."""
+        return kept.read(self._blobs, blob).predicts
 
     def _load(self, blob: str, member: int | None) -> Model | MeanModel:
         model = kept.read(self._blobs, blob).model(member)

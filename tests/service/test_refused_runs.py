@@ -128,7 +128,7 @@ RUNS: list[tuple[dict[str, Any], str, str]] = [
     ({"not_before": "tomorrow"}, "not_before", "RFC 3339"),
     ({"not_before": "2026-13-01T00:00:00Z"}, "not_before", "RFC 3339"),
     ({"name": ""}, "name", "1 to 200"),
-    ({"name": None}, "name", "1 to 200"),
+    ({"name": 7}, "name", "1 to 200"),
     ({"name": "x" * 201}, "name", "1 to 200"),
     ({"name": "two\nlines"}, "name", "control characters"),
     ({"metadata": {"a": 1}}, "metadata", "at most 16 texts"),
