@@ -119,7 +119,7 @@ def lease_of_another(run):
         (run_with(receipt={"weights_sha256": "c" * 64}), "receipt"),
         (run_with(weights_blob="sha256/00/" + "0" * 62), "cannot be read"),
         (run_with(progress={"epoch": 4}), "told of epoch 4"),
-        (later_metrics, "lacks 1 of 3 epochs"),
+        (later_metrics, "2 of 3 epochs"),
         (no_metrics, "no metric can be read"),
         (no_run, "does not exist"),
         (lease_of_another, "leases"),
