@@ -14,6 +14,7 @@ from service.api import (
     metrics,
     networks,
     predictions,
+    replays,
     runs,
     weights,
     workers,
@@ -27,7 +28,20 @@ from store.blobs import Blobs
 from store.database import Database
 from store.settings import Settings
 
-RESOURCES = (datasets, networks, runs, members, metrics, events, weights, analyses, predictions, workers, health)
+RESOURCES = (
+    datasets,
+    networks,
+    runs,
+    replays,
+    members,
+    metrics,
+    events,
+    weights,
+    analyses,
+    predictions,
+    workers,
+    health,
+)
 
 
 def create_app(settings: Settings) -> Flask:

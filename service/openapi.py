@@ -16,6 +16,7 @@ from service.schemas.datasets import ColumnOut, WarningOut
 from service.schemas.networks import NetworkShape
 from service.schemas.predictions import PredictionIn
 from service.schemas.problems import ProblemOut
+from service.schemas.replays import ReceiptIn
 
 _BINARY = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
 _CSV_EXAMPLE = "sepal_length,sepal_width,species\n5.1,3.5,setosa\n6.7,3.1,versicolor\n"
@@ -89,7 +90,7 @@ class Interface(Api):  # type: ignore[misc]  # the library carries no types
         )
         self.register_converter(Id, lambda converter: {"type": "string", "pattern": f"^{converter.regex}$"})
         # Those that are only named by reference, from fields that pass JSON through as it is.
-        for schema in (ProblemOut, ColumnOut, WarningOut, NetworkShape, PredictionIn):
+        for schema in (ProblemOut, ColumnOut, WarningOut, NetworkShape, PredictionIn, ReceiptIn):
             if _name_of(schema) not in self.spec.components.schemas:
                 self.spec.components.schema(_name_of(schema), schema=schema)
 

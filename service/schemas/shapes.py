@@ -80,7 +80,11 @@ class Labels(Worded, fields.Dict):
 class Object(fields.Nested):
     """A nested object whose own null, if allowed, is said in the message."""
 
-    default_error_messages = {"null": "an object; null is not allowed", "type": "an object"}  # noqa: RUF012
+    default_error_messages = {  # noqa: RUF012
+        "null": "an object; null is not allowed",
+        "type": "an object",
+        "required": "required",
+    }
 
 
 class Either(Worded):

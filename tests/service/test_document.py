@@ -103,7 +103,7 @@ def test_every_operation_says_what_it_takes_and_answers(document: dict[str, Any]
 
 
 def test_posts_that_create_tell_of_their_key(document: dict[str, Any]) -> None:
-    for path in ("/v1/datasets", "/v1/networks", "/v1/runs"):
+    for path in ("/v1/datasets", "/v1/networks", "/v1/runs", "/v1/runs/{id}/extend", "/v1/replays"):
         names = {each["name"] for each in document["paths"][path]["post"]["parameters"]}
         assert "Idempotency-Key" in names
     assert "name" in {each["name"] for each in document["paths"]["/v1/datasets"]["post"]["parameters"]}
