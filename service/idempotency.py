@@ -7,6 +7,7 @@ again.
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
@@ -21,12 +22,15 @@ from service.blueprint import read_body
 from service.parts import parts, tenant
 from service.problems import Clash, Invalid
 from store import idempotency
+from store.errors import Unavailable
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 
 _SANE = re.compile(r"[\x21-\x7e]{1,255}")
 _TOO_MANY_REQUESTS = 429
+# Owners whose requests ended while the database was away, so that nobody could release their keys then.
+_ended: deque[str] = deque(maxlen=1_000)
 
 
 def once(view: Callable[..., Response]) -> Callable[..., Response]:
@@ -56,15 +60,32 @@ def fingerprint(media_type: str, body: str) -> str:
     return hashlib.sha256(orjson.dumps(parts_of_it)).hexdigest()
 
 
-def answered_once(print_of_it: str, operation: Callable[[], Response], *, lease_seconds: float = 60.0) -> Response:
-    """The operation's answer, or the one that was given to this key before."""
+def answered_once(
+    print_of_it: str, operation: Callable[[], Response], *, lease_seconds: float | None = None
+) -> Response:
+    """The operation's answer, or the one that was given to this key before.
+
+    The key of a request that dies is free after `lease_seconds`; the usual lease of the settings, if None.
+    """
     asked = key()
     if asked is None:
         return operation()
     owner = uuid4().hex
+    try:
+        return _reserved(asked, owner, print_of_it, operation, lease_seconds or parts().settings.lease_seconds)
+    except Unavailable:
+        _ended.append(owner)
+        raise
+
+
+def _reserved(
+    asked: str, owner: str, print_of_it: str, operation: Callable[[], Response], lease_seconds: float
+) -> Response:
     database = parts().database
     with database.write() as tx:
-        found = idempotency.reserve(tx, tenant(), asked, print_of_it, owner, lease_seconds=lease_seconds)
+        found = idempotency.reserve(
+            tx, tenant(), asked, print_of_it, owner, lease_seconds=lease_seconds, ended=list(_ended)
+        )
     match found:
         case idempotency.Answered(status, headers, body):
             return Response(body, status=status, headers={**headers, REPLAYED: "true"})

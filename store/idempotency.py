@@ -1,5 +1,6 @@
 """Idempotency keys: reserved by a request while it works, completed in the transaction that creates, then replayed."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -42,11 +43,19 @@ Reservation = Reserved | InFlight | Different | Answered
 
 
 def reserve(
-    tx: Connection, tenant: str, key: str, fingerprint: str, owner: str, *, lease_seconds: float = 60.0
+    tx: Connection,
+    tenant: str,
+    key: str,
+    fingerprint: str,
+    owner: str,
+    *,
+    lease_seconds: float = 60.0,
+    ended: Collection[str] = (),
 ) -> Reservation:
     """Reserves the key for `owner` (any word that is this request's alone), or says why not.
 
-    A reservation whose request died is free again after its lease. Reserving again what is one's own renews the lease.
+    A reservation whose request died is free again after its lease, that of an owner who is known to have `ended` at
+    once. Reserving again what is one's own renews the lease.
     """
     moment = now()
     mine: dict[str, Any] = {
@@ -58,7 +67,7 @@ def reserve(
         "body": None,
     }
     insert = upsert(tx, table).values(tenant_id=tenant, key=key, **mine)
-    free = (table.c.expires_at <= moment) | (table.c.status.is_(None) & (table.c.owner == owner))
+    free = (table.c.expires_at <= moment) | (table.c.status.is_(None) & table.c.owner.in_([owner, *ended]))
     # One statement, so that of many equal requests one wins, and the others wait for it and then see it.
     taken = insert.on_conflict_do_update(index_elements=[table.c.tenant_id, table.c.key], set_=mine, where=free)
     if tx.execute(taken.returning(table.c.owner)).first() is not None:

@@ -117,6 +117,24 @@ def test_an_answer_of_ours_is_not_kept(caller: Caller, monkeypatch: pytest.Monke
     assert "Idempotency-Replayed" not in again.headers
 
 
+def test_a_key_that_could_not_be_released_is_free_once_the_database_is_back(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from store import idempotency, networks
+
+    def away(*_: Any, **__: Any) -> None:
+        raise Busy("away")
+
+    for at in (networks, "insert"), (idempotency, "complete"):  # before the work, and in its own transaction
+        with monkeypatch.context() as broken:
+            broken.setattr(*at, away)
+            broken.setattr(idempotency, "release", away)
+            answer = caller.client.post("/v1/networks", json=NETWORK, headers=KEY)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert caller.client.post("/v1/networks", json=NETWORK, headers=KEY).status_code == 201
+    assert count(caller, "networks") == 1
+
+
 def test_keys_are_a_tenants_own(caller: Caller) -> None:
     from store import keys, tenants
 

@@ -49,6 +49,14 @@ def test_a_key_whose_request_came_to_nothing_is_free_again(house):
     assert reserve(house, "you", OTHER) == Reserved()
 
 
+def test_a_key_whose_owner_is_known_to_have_ended_is_free_unless_it_was_answered(house):
+    reserve(house)
+    assert reserve(house, "you", ended=["somebody"]) == InFlight()
+    assert reserve(house, "you", OTHER, ended=["somebody", "me"]) == Reserved()
+    complete(house, "you")
+    assert reserve(house, "another", OTHER, ended=["you"]) == Answered(**ANSWER)
+
+
 def test_a_key_whose_request_died_is_free_after_its_lease_and_the_dead_one_completes_nothing(house):
     reserve(house, lease_seconds=0.0)
     assert reserve(house, "you") == Reserved()
