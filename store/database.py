@@ -22,8 +22,8 @@ from store.errors import Busy, Full
 
 # A frozen process that holds a row's lock must not hold it for ever: the server ends its session.
 _POSTGRES_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
-# Lost connections, shutdowns, deadlocks, lock time-outs, too many connections: all pass.
-_PASSING = ("08", "40", "55P03", "53300", "57")
+# Connections lost, or ended for standing still; shutdowns, deadlocks, lock time-outs, too many connections: all pass.
+_PASSING = ("08", "25P03", "40", "55P03", "53300", "57")
 
 
 class Database:

@@ -1,10 +1,11 @@
 import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, make_url, select, text
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from store import tenants
@@ -127,6 +128,24 @@ def test_a_connection_that_the_server_cut_is_busy_and_the_next_one_works(postgre
     database = Database(postgresql_url)
     with pytest.raises(Busy), database.write() as tx:
         tx.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    with database.write() as tx:
+        tenants.create(tx, "acme")
+    database.close()
+
+
+def test_a_process_that_was_frozen_within_a_transaction_is_told_busy(postgresql_url):
+    """The server has ended its session, so that the locks it held keep nobody else."""
+    url = make_url(postgresql_url).update_query_dict({"options": "-c idle_in_transaction_session_timeout=50ms"})
+    database = Database(url.render_as_string(hide_password=False))
+
+    def freeze_within() -> None:
+        with database.write() as tx:
+            tenants.create(tx, "acme")
+            time.sleep(0.5)
+            tenants.create(tx, "another")
+
+    with pytest.raises(Busy):
+        freeze_within()
     with database.write() as tx:
         tenants.create(tx, "acme")
     database.close()
