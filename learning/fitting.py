@@ -86,17 +86,19 @@ def fit(
     *,
     state: State | None = None,
     threads: int = 1,
+    most_members: int | None = None,
 ) -> Iterator[Pulse]:
     """Train K networks, from `state` if there is one, and yield a pulse at least once an epoch.
 
     `data` is one for all members, or one for each: folds are members with rows of their own. Those of one shape are
     stacked and trained together, the others beside them, epoch by epoch. A member that has ended, by failing or by its
     patience, disturbs no other. They run in the dtype and on the device of their rows. `threads` is how many processor
-    cores to use, and changes no bit of any result; torch's own number of threads is left as it was. The first pulse
-    from a `state` is where that stands; the last one is `finished`.
+    cores to use, and `most_members` how many may be computed in one go, fewer in less memory; neither changes a bit of
+    any result, nor need it be the same when a run goes on. Torch's own number of threads is left as it was. The first
+    pulse from a `state` is where that stands; the last one is `finished`.
     """
     every = [data] * len(members) if isinstance(data, Data) else data
-    run = _Run(groups_of(members, every), state, threads)
+    run = _Run(groups_of(members, every), state, threads, most_members)
     with ExitStack() as stack:
         if run.lanes > 1:
             pool = stack.enter_context(ThreadPoolExecutor(run.lanes))
@@ -112,7 +114,7 @@ def _call(work: Callable[[], Any]) -> Any:
 class _Run:
     """The groups kept in step: all finish an epoch before any begins the next."""
 
-    def __init__(self, groups: Sequence[Group], state: State | None, threads: int) -> None:
+    def __init__(self, groups: Sequence[Group], state: State | None, threads: int, most: int | None) -> None:
         self.resumed = state is not None
         self.epoch = state.counters["epoch"] if state else 0
         self.stacked = []
@@ -120,7 +122,8 @@ class _Run:
         # Of many groups each one is a chunk: there is enough to do side by side.
         spread = threads if alone or len(groups) < 2 * threads else 1
         shares = [
-            shares_of(len(group.specs), group.layout, group.plan.block_rows, spread, inside=alone) for group in groups
+            shares_of(len(group.specs), group.layout, group.plan.block_rows, spread, inside=alone, most=most)
+            for group in groups
         ]
         holds = sum(map(len, shares)) <= threads  # else a few chunks at a time are computed, in one another's room
         for index, group in enumerate(groups):

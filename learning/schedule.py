@@ -15,6 +15,7 @@ UPDATE = 0.0012  # µs for each weight of a step's update
 PAYING = 350.0  # µs of a chunk's step from which a thread of its own pays: in shorter ones they wait for one another
 WIDE = 2_000.0  # µs of one member's step from which torch's own threads pay; on a busy machine they cost much below it
 MOST_MEMBERS = 128  # in one chunk: beyond, the tensors of a step leave the caches
+FEWER_MEMBERS = 8  # in one where memory is short: with large batches a run then holds a half to a third
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,17 @@ class Share:
     threads: int
 
 
-def shares_of(members: int, layout: Layout, rows: int, threads: int, *, inside: bool = True) -> list[Share]:
-    """Chunks for as many threads as pay: members in parallel where there are many, else torch's own threads.
+def shares_of(
+    members: int, layout: Layout, rows: int, threads: int, *, inside: bool = True, most: int | None = None
+) -> list[Share]:
+    """Chunks for as many threads as pay, of at most so many members: in parallel where there are many, else torch's own
+    threads.
 
     The latter only where nothing else is computed at the same time, `inside`.
     """
     work = members * member_cost(layout, rows)
     paying = max(1, min(threads, members, int(work / PAYING)))
-    count = min(members, paying * -(-members // (paying * MOST_MEMBERS)))
+    count = min(members, paying * -(-members // (paying * (most or MOST_MEMBERS))))
     own = max(1, min(threads // paying, int(member_cost(layout, rows) / WIDE))) if inside else 1
     bounds = [members * index // count for index in range(count + 1)]
     return [Share(bounds[i], bounds[i + 1], own) for i in range(count)]

@@ -57,8 +57,8 @@ def test_any_member_of_any_population_has_the_bits_it_has_alone(data):
     k = data.draw(st.integers(0, len(specs) - 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule, "PAYING", 1e-3)
-        patch.setattr(schedule, "MOST_MEMBERS", data.draw(st.integers(1, 4)))
-        company = drive(specs, own, threads=data.draw(st.integers(1, 3)))
+        most = data.draw(st.none() | st.integers(1, 4))
+        company = drive(specs, own, threads=data.draw(st.integers(1, 3)), most_members=most)
     assert company.everything(k) == drive([alone(specs[k])], own[k]).everything(0)
 
 
