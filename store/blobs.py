@@ -144,6 +144,16 @@ class Blobs:
             path.unlink(missing_ok=True)
         return len(old)
 
+    def old(self, older_than: float) -> list[str]:
+        """Blobs in a folder that were last put over `older_than` seconds ago; none of an object store's.
+
+        There they may be another installation's, and are put only once: how old one is does not tell who needs it.
+        """
+        if self._remote is not None:
+            return []
+        limit = time.time() - older_than
+        return ["/".join(path.parts[-3:]) for path in self._root.glob("sha256/*/*") if path.stat().st_mtime < limit]
+
     def _read_local(self, key: str) -> bytes:
         try:
             return (self._root / key).read_bytes()

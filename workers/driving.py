@@ -11,7 +11,8 @@ import structlog
 from sqlalchemy import Connection
 
 from learning.experiment import Experiment, prepare
-from learning.fitting import Pulse, fit
+from learning.fitting import Pulse, State, fit
+from learning.schedule import FEWER_MEMBERS
 from store import checkpoints, finishing, leases, out_of_memory, runs
 from store.blobs import Blobs
 from store.checkpoints import Checkpoint
@@ -83,6 +84,7 @@ class _Attempt:
         self._saving = Checkpointing(place.blobs, place.settings.checkpoint_seconds)
         self._saved = Saved()
         self._blobs = [checkpoint.blob for checkpoint in claim.checkpoints]  # which may not be needed any more
+        self._kept: dict[str, Callable[[], Any]] = {}  # how those that the run's end names are put
 
     def train(self) -> Ending:
         """Until the fit is done or something else is asked for; how the run ends then."""
@@ -119,13 +121,17 @@ class _Attempt:
         for number, end in enumerate([*legs, self._claim.last_epoch]):
             if number < self._saved.legs:
                 continue
-            for pulse in fit(experiment.members, experiment.data, state=state, threads=self._place.threads):
+            for pulse in self._fit(experiment, state):
                 yield pulse
                 if end is not None and pulse.epoch >= end:
                     break
             if number < len(legs):
                 state = pulse.snapshot().renewed()
                 self._saved = replace(self._saved, legs=number + 1)
+
+    def _fit(self, experiment: Experiment, state: State | None) -> Iterator[Pulse]:
+        most = FEWER_MEMBERS if self._claim.memory_crashes else None
+        return fit(experiment.members, experiment.data, state=state, threads=self._place.threads, most_members=most)
 
     def failed(self, failure: Failure) -> Ending:
         if failure.code == out_of_memory.CODE:
@@ -137,6 +143,9 @@ class _Attempt:
             ending(tx)
             freed = unreferenced(tx, self._blobs)
         self._discard(freed)
+        for blob, put in self._kept.items():
+            if not self._place.blobs.exists(blob):
+                put()
 
     def patiently(self, action: Callable[[], Answer]) -> Answer:
         """Do it, again and again while the store is away. Raises Unavailable when that lasts too long."""
@@ -192,8 +201,11 @@ class _Attempt:
             return
         reporter.written(report)
         self._discard(freed)
+        if not self._place.blobs.exists(checkpoint.blob):
+            self._put_checkpoint(reporter, pulse)
 
     def _put_checkpoint(self, reporter: Reporter, pulse: Pulse) -> Checkpoint:
+        """To be put again once its name is written, if it is gone: an equal run may just have done with the bytes."""
         checkpoint = self._saving.put(pulse, replace(self._saved, figures=reporter.figures, exactness=self._exactness))
         self._blobs.append(checkpoint.blob)
         return checkpoint
@@ -224,8 +236,11 @@ class _Attempt:
         if report.best is None:
             return self._told(reporter, pulse, self.failed(NON_FINITE))
         outcome = Outcome(self._claim, experiment, pulse, reporter)
-        blob = self.patiently(lambda: self._place.blobs.put(outcome.weights_file()))
+        file = outcome.weights_file()
+        blob = self.patiently(lambda: self._place.blobs.put(file))
         checkpoint = self.patiently(lambda: self._put_checkpoint(reporter, pulse))
+        self._kept[blob] = lambda: self._place.blobs.put(file)
+        self._kept[checkpoint.blob] = lambda: self._put_checkpoint(reporter, pulse)
         warnings = self.patiently(self._warnings)
         made = Making(self._place.device, self._place.threads, self._exactness)
         result = outcome.result(blob, checkpoint, warnings, made)

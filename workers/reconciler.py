@@ -8,7 +8,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -25,14 +26,14 @@ from store.expiry import BACKOFF_SECONDS, Lease
 from store.logs import write_logs
 from store.moments import now
 from store.settings import Settings
+from store.sweeping import sweep
 from workers.app import create_app
-from workers.bells import QUEUE, TASK
+from workers.bells import TASK
 
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 1.0  # how long a child killed on this machine may go unnoticed
 _TIDY_SECONDS = 3600.0
-_ABANDONED_SECONDS = 24 * 3600.0  # a temporary file this old belongs to nobody
 _USUAL_LEASE_SECONDS = Settings.lease_seconds
 
 
@@ -93,7 +94,7 @@ class Reconciler:
         try:
             self._take_back()
             self._forget_the_dead()
-            free, due = self._free_and_due()
+            wanted = self._wanted_bells()
             if time.monotonic() >= self._tidy_at:
                 self._tidy_at = time.monotonic() + _TIDY_SECONDS
                 self._tidy()
@@ -101,8 +102,8 @@ class Reconciler:
             self._watch.blink()
             log.warning("the store is away", reason=str(reason))
             return
-        if free and due:
-            self._ring(min(free, due))
+        if any(wanted.values()):
+            self._ring(wanted)
 
     def _take_back(self) -> None:
         with self._database.read() as tx:
@@ -144,24 +145,31 @@ class Reconciler:
                 self._forget_at = time.monotonic() + self._settings.reconcile_seconds
 
     def _tidy(self) -> None:
-        self._blobs.sweep(_ABANDONED_SECONDS)
+        sweep(self._database, self._blobs)
         with self._database.write() as tx:
             idempotency.forget(tx)
 
-    def _free_and_due(self) -> tuple[int, int]:
-        with self._database.read() as tx:
-            due = waiting.due(tx, QUEUE) + analyses.waiting(tx)
-            slots = [slot for each in workers.list_all(tx, tenants.LOCAL) for slot in each.slots] if due else []
-            return sum(not slot.busy for slot in slots), due
+    def _wanted_bells(self) -> dict[str, int]:
+        """In each queue that somebody serves: as many as there are runs due, at most one for each slot that is free.
 
-    def _ring(self, bells: int) -> None:
+        Analyses wait in no queue: whoever hears a bell for nothing else makes them.
+        """
+        with self._database.read() as tx:
+            free: Counter[str] = Counter()
+            for worker in workers.list_all(tx, tenants.LOCAL):
+                free.update(dict.fromkeys(worker.queues, sum(not slot.busy for slot in worker.slots)))
+            asked = analyses.waiting(tx)
+            return {queue: min(slots, waiting.due(tx, queue) + asked) for queue, slots in free.items() if slots}
+
+    def _ring(self, wanted: Mapping[str, int]) -> None:
         """As many as are wanted and not waiting already: the broker may have lost them, or been away when they rang."""
         try:
             with self._app.connection_for_write() as connection:
                 connection.connect()  # tries once; anything else would wait for the broker without end
-                there = connection.default_channel.queue_declare(QUEUE).message_count
-                for _ in range(bells - there):
-                    self._app.send_task(TASK, queue=QUEUE, connection=connection, retry=False, ignore_result=True)
+                for queue, bells in wanted.items():
+                    there = connection.default_channel.queue_declare(queue).message_count
+                    for _ in range(bells - there):
+                        self._app.send_task(TASK, queue=queue, connection=connection, retry=False, ignore_result=True)
         except self._app.connection_for_write().connection_errors as error:
             log.warning("the broker is away", reason=str(error))
 

@@ -26,7 +26,7 @@ def test_a_run_interrupted_anywhere_ends_as_if_it_had_not_been(data):
         patch.setattr(schedule, "PAYING", data.draw(st.sampled_from([1e-3, 60.0])))
         finished = False
         while not finished:
-            pulses = data.draw(st.integers(1, 60), label="pulses until the next interruption")
+            pulses = data.draw(st.integers(2, 60), label="pulses until the next interruption")  # the first stands still
             driver = fit(specs, own, state=state, threads=data.draw(st.integers(1, 2)))
             for pulse in driver:
                 reports += pulse.epochs
