@@ -1,35 +1,41 @@
 """Metrics as the contract shows them: a row for each member, epoch and series, rendered from the blocks."""
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, select
 
-from store import pages
-from store.chunks import Chunk, read
-from store.owned import equals
+from store import members as population
+from store import pages, thinning
+from store.chunks import Place, Series, last_epochs, read
 from store.pages import Page
-from store.tables import members, metric_chunks
-from store.thinning import extremes
+from store.tables import members
 
 Row = dict[str, Any]
-_FOREVER = np.iinfo(np.int64).max
+Beyond = tuple[int, int, str, str]  # the epoch, member, split and name of the row before the page
+Points = NDArray[np.void]
+
+_POINT = np.dtype([("epoch", "i8"), ("member", "i8"), ("series", "i8"), ("step", "i8"), ("value", "f4")])
+_AT_ONCE = 1_000_000  # numbers read before they are thinned
 
 
 @dataclass(frozen=True)
-class _Curves:
-    """One series of some members: `shown` [E, K] says which of its values are rows."""
+class _Run:
+    """What a page needs to know before it reads a number."""
 
-    split: str
-    name: str
-    epochs: NDArray[np.int64]
-    members: NDArray[np.int64]
-    steps: NDArray[np.int64]
-    values: NDArray[np.float32]
-    shown: NDArray[np.bool_]
+    place: Place
+    series: dict[Series, int]  # in order, with the last epoch of each
+    ended: dict[int, int]  # the last epochs of members that ended earlier: their columns go on, filled with nothing
+    stretch: int | None  # epochs of which only the extremes are shown; None where all is
+
+    @property
+    def last(self) -> int:
+        return max(self.series.values(), default=0)
 
 
 def page(
@@ -48,89 +54,89 @@ def page(
 
     A value that is not finite is None, with `"finite": False`.
     """
-    beyond = (0, -1, "", "") if after is None else pages.decode(after, int, int, str, str)
-    wanted = _wanted(tenant, run_id, split, name)
-    ended = _ended(tx, tenant, run_id)
-    groups = _by_block(tx, wanted, beyond[0]) if points is None else _all(tx, wanted)
+    beyond: Any = (0, -1, "", "") if after is None else pages.decode(after, int, int, str, str)
+    everyone = range(population.count(tx, tenant, run_id))
+    wanted = everyone if member is None else everyone[member : member + 1]
     rows: list[Row] = []
-    for group in groups:
-        rows += _rows([_curves(series, member, ended, points) for series in group], beyond, limit + 1 - len(rows))
-        if len(rows) > limit:
-            break
+    if wanted:
+        run = _look(tx, Place(tenant, run_id, len(everyone), split, name), points)
+        for epochs, parts in _windows(run, wanted, beyond, limit + 1):
+            found = np.concatenate([_points(tx, run, epochs, part) for part in parts])
+            rows += _rows(run, found, beyond, limit + 1 - len(rows))
+            if len(rows) > limit:
+                break
     return pages.of(rows, limit, lambda row: (row["epoch"], row["member"], row["split"], row["name"]))
 
 
-def _wanted(tenant: str, run_id: str, split: str | None, name: str | None) -> list[ColumnElement[bool]]:
-    table = metric_chunks.c
-    wanted = [table.tenant_id == tenant, table.run_id == run_id]
-    return wanted + [equals(column, text) for column, text in ((table.split, split), (table.name, name)) if text]
-
-
-def _ended(tx: Connection, tenant: str, run_id: str) -> dict[int, int]:
-    """After which epoch members have stopped, those that have: their column goes on, filled with nothing."""
-    query = select(members.c.index.label("member"), members.c.epoch).where(
-        members.c.tenant_id == tenant, members.c.run_id == run_id, members.c.status.is_not(None)
+def _look(tx: Connection, place: Place, points: int | None) -> _Run:
+    series = dict(sorted(last_epochs(tx, place).items()))
+    last = max(series.values(), default=0)
+    ended = select(members.c.index, members.c.epoch).where(
+        members.c.tenant_id == place.tenant,
+        members.c.run_id == place.run_id,
+        members.c.status.is_not(None),
+        members.c.epoch < last,
     )
-    return {row.member: row.epoch for row in tx.execute(query)}
+    stretch = thinning.stretch(last, points) if points is not None and last > points else None
+    return _Run(place, series, dict(tuple(row) for row in tx.execute(ended)), stretch)
 
 
-def _by_block(tx: Connection, wanted: list[ColumnElement[bool]], epoch: int) -> Iterator[list[list[Chunk]]]:
-    """The series of one stretch of epochs after another, from the one that holds `epoch` on."""
-    start = metric_chunks.c.first_epoch
-    at = tx.execute(select(func.max(start)).where(*wanted, start <= max(1, epoch))).scalar()
-    if at is None:
-        at = tx.execute(select(func.min(start)).where(*wanted)).scalar()
-    while at is not None:
-        yield [[read(row)] for row in tx.execute(select(metric_chunks).where(*wanted, start == at)).mappings()]
-        at = tx.execute(select(func.min(start)).where(*wanted, start > at)).scalar()
+def _windows(run: _Run, wanted: range, beyond: Beyond, limit: int) -> Iterator[tuple[range, list[range]]]:
+    """Epochs and members from the row `beyond` on, each about as much as `limit` rows are found in.
+
+    The points of one are all before those of the next; its members come in parts that are not too much to hold.
+    """
+    rows = len(wanted) * max(1, len(run.series))
+    if run.stretch is None:
+        height = -(-limit // rows)
+        for start in range(max(1, beyond[0]), run.last + 1, height):
+            at = max(wanted.start, beyond[1]) if start == beyond[0] and height == 1 else wanted.start
+            for first in range(at, wanted.stop, limit):
+                yield range(start, min(start + height, run.last + 1)), [range(first, min(first + limit, wanted.stop))]
+        return
+    height = run.stretch * -(-limit // (2 * rows))
+    begin = max(1, beyond[0])
+    width = max(1, _AT_ONCE // (height * max(1, len(run.series))))
+    parts = [range(first, min(first + width, wanted.stop)) for first in range(wanted.start, wanted.stop, width)]
+    for start in range(begin - (begin - 1) % run.stretch, run.last + 1, height):
+        yield range(start, min(start + height, run.last + 1)), parts
 
 
-def _all(tx: Connection, wanted: list[ColumnElement[bool]]) -> Iterator[list[list[Chunk]]]:
-    """Every series whole: what an extreme is shows only over its length."""
-    whole: dict[tuple[str, str], list[Chunk]] = {}
-    query = select(metric_chunks).where(*wanted).order_by(metric_chunks.c.first_epoch)
-    for chunk in map(read, tx.execute(query).mappings()):
-        whole.setdefault((chunk.split, chunk.name), []).append(chunk)
-    yield list(whole.values())
+def _points(tx: Connection, run: _Run, epochs: range, part: range) -> Points:
+    """All that is shown of these epochs and members, in no order."""
+    numbers = {series: number for number, series in enumerate(run.series)}
+    at = np.array(epochs)[:, None]
+    found = [np.empty(0, dtype=_POINT)]
+    for series, curves in read(tx, run.place, epochs, part).items():
+        ends = np.array([min(run.series[series], run.ended.get(member, run.last)) for member in part])
+        shown = (curves.steps >= 0) & (at <= ends)
+        if run.stretch is not None:
+            kept = thinning.extremes(curves.values, shown, run.stretch)
+            shown = kept | (shown & ((at == 1) | (at == ends)))
+        row, column = np.nonzero(shown)
+        points = np.empty(len(row), dtype=_POINT)
+        points["epoch"], points["member"], points["series"] = row + epochs.start, column + part.start, numbers[series]
+        points["step"], points["value"] = curves.steps[row, column], curves.values[row, column]
+        found.append(points)
+    return np.concatenate(found)
 
 
-def _curves(series: list[Chunk], member: int | None, ended: dict[int, int], points: int | None) -> _Curves:
-    count = series[0].values.shape[1]
-    indices = np.arange(count) if member is None else np.arange(count)[member : member + 1]
-    epochs = np.concatenate([chunk.epochs for chunk in series])
-    steps = np.concatenate([chunk.steps for chunk in series])
-    steps = np.broadcast_to(steps, (len(steps), count))[:, indices]
-    values = np.concatenate([chunk.values[:, indices] for chunk in series])
-    last = np.array([ended.get(int(index), _FOREVER) for index in indices], dtype=np.int64)
-    shown = (steps >= 0) & (epochs[:, None] <= last)
-    if points is not None and shown.size:
-        shown = extremes(values, shown, points)
-    return _Curves(series[0].split, series[0].name, epochs, indices, steps, values, shown)
+def _rows(run: _Run, points: Points, beyond: Beyond, limit: int) -> list[Row]:
+    """The first `limit` rows of these points after the place `beyond`."""
+    names = list(run.series)
+    epoch, member, *series = beyond
+    # A series that the cursor names and a filter leaves out stands between two others: half a number.
+    number = bisect_left(names, tuple(series)) - (0 if tuple(series) in run.series else 0.5)
+    later = points["epoch"] > epoch
+    same = points["epoch"] == epoch
+    later |= same & (points["member"] > member)
+    later |= same & (points["member"] == member) & (points["series"] > number)
+    points = points[later]
+    order = np.lexsort((points["series"], points["member"], points["epoch"]))[:limit]
+    return [_row(names[point[2]], point) for point in points[order].tolist()]
 
 
-def _rows(group: Sequence[_Curves], beyond: tuple[Any, ...], limit: int) -> list[Row]:
-    """The first `limit` rows of the group after the place `beyond`."""
-    ordered = sorted(group, key=lambda curves: (curves.split, curves.name))
-    found = []
-    for number, curves in enumerate(ordered):
-        at, column = np.nonzero(curves.shown & (curves.epochs >= beyond[0])[:, None])
-        found.append(np.stack([curves.epochs[at], curves.members[column], np.full(len(at), number), at, column]))
-    if not found:
-        return []
-    places = np.concatenate(found, axis=1)
-    places = places[:, np.lexsort((places[2], places[1], places[0]))]
-    rows: list[Row] = []
-    for epoch, member, number, at, column in places.T:
-        curves = ordered[number]
-        if (epoch, member, curves.split, curves.name) > beyond:
-            rows.append(
-                _row(curves, int(epoch), int(member), int(curves.steps[at, column]), float(curves.values[at, column]))
-            )
-            if len(rows) == limit:
-                break
-    return rows
-
-
-def _row(curves: _Curves, epoch: int, member: int, step: int, value: float) -> Row:
-    row: Row = {"member": member, "epoch": epoch, "step": step, "split": curves.split, "name": curves.name}
-    return row | ({"value": value} if np.isfinite(value) else {"value": None, "finite": False})
+def _row(series: Series, point: tuple[int, int, int, int, float]) -> Row:
+    epoch, member, _, step, value = point
+    row: Row = {"member": member, "epoch": epoch, "step": step, "split": series[0], "name": series[1]}
+    return row | ({"value": value} if isfinite(value) else {"value": None, "finite": False})

@@ -195,12 +195,14 @@ metric_chunks = Table(
     "metric_chunks",
     metadata,
     _run(),
+    Column("stretch", Integer, primary_key=True, autoincrement=False),  # epochs for which there is room in the block
+    Column("first_member", Integer, primary_key=True, autoincrement=False),
     Column("first_epoch", Integer, primary_key=True, autoincrement=False),
     Column("split", Word, primary_key=True),
     Column("name", Word, primary_key=True),
     _same_tenant(),
     _must("members", Integer),
-    _must("steps", LargeBinary),  # int64 [epochs], -1 where an epoch is not known
+    _must("steps", LargeBinary),  # int64 [epochs, members], or [epochs, 1]; -1 where an epoch is not known
     _must("values", LargeBinary),  # float32 [epochs, members], little-endian like the steps
 )
 

@@ -1,27 +1,32 @@
-"""Thinning of curves: far fewer points, with every extreme still among them."""
+"""Thinning of curves: far fewer points, with every extreme still among them.
 
-from itertools import pairwise
+A curve is parted into stretches of equally many epochs, from epoch 1 on, and each stretch is thinned by itself: a page
+from the middle of a long curve needs nothing of it but the stretches that it shows.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def extremes(values: NDArray[np.float32], shown: NDArray[np.bool_], points: int) -> NDArray[np.bool_]:
-    """Which of the `shown` values [E, K] to keep, of each of the K curves at most `points` (or 4, if that is more).
+def stretch(epochs: int, points: int) -> int:
+    """How many epochs a stretch has where of so many at most `points` (4 or more) are to be kept: 2 of each, 2 ends."""
+    return -(-epochs // ((points - 2) // 2))
 
-    Kept are its first, its last, and the lowest and highest of each of as many equal stretches as that allows.
+
+def extremes(values: NDArray[np.float32], shown: NDArray[np.bool_], each: int) -> NDArray[np.bool_]:
+    """Which of the `shown` values [E, K] to keep: the lowest and the highest in each `each` epochs of each curve.
+
+    Of equal ones the first; of a stretch without any number its first epoch.
     """
-    length = len(values)
-    if length <= points:
-        return shown
-    keep = np.zeros_like(shown)
-    curves = np.arange(values.shape[1])
-    known = shown & ~np.isnan(values)
-    edges = np.linspace(0, length, max(1, (points - 2) // 2) + 1).astype(int)
-    for begin, end in pairwise(edges.tolist()):
-        part, usable = values[begin:end], known[begin:end]
-        keep[begin + np.where(usable, part, np.inf).argmin(axis=0), curves] = True
-        keep[begin + np.where(usable, part, -np.inf).argmax(axis=0), curves] = True
-    keep[shown.argmax(axis=0), curves] = True
-    keep[length - 1 - shown[::-1].argmax(axis=0), curves] = True
-    return keep & shown
+    length, curves = values.shape
+    shape = (-(-length // each), each, curves)
+    usable = np.zeros((shape[0] * each, curves), dtype=bool)
+    usable[:length] = shown & ~np.isnan(values)
+    numbers = np.zeros(usable.shape, dtype=np.float32)
+    numbers[:length] = values
+    keep = np.zeros(shape, dtype=bool)
+    for nothing, find in ((np.inf, np.argmin), (-np.inf, np.argmax)):
+        found = find(np.where(usable, numbers, np.float32(nothing)).reshape(shape), axis=1, keepdims=True)
+        np.put_along_axis(keep, found, True, axis=1)
+    kept: NDArray[np.bool_] = keep.reshape(usable.shape)[:length] & shown
+    return kept

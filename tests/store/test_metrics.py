@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -6,13 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from sqlalchemy import func, select
 
 from store import chunks, metrics
-from store.chunks import Chunk
+from store.chunks import Chunk, Place
 from store.database import Database
 from store.errors import BadCursor
 from store.members import MemberReport
 from store.thinning import extremes
+from store.tiers import open_tier, sealed_tier
 
 RUN = "run_" + "0" * 26
 any_float = st.floats(width=32)
@@ -127,53 +130,144 @@ def test_thinned_curves_keep_their_ends_and_every_extreme(house, chunk):
     assert walk(house, claim.run_id, points=3000) == whole
 
 
-@given(arrays.arrays(np.float32, st.tuples(st.integers(1, 60), st.integers(1, 3)), elements=any_float), st.data())
-def test_thinning_keeps_at_most_so_many_and_the_extremes_of_all_that_is_shown(values, data):
-    points = data.draw(st.integers(4, 70))
+@given(
+    arrays.arrays(np.float32, st.tuples(st.integers(1, 60), st.integers(1, 3)), elements=any_float),
+    st.integers(1, 70),
+    st.data(),
+)
+def test_thinning_keeps_two_of_a_stretch_and_the_extremes_of_what_is_shown_of_it(values, each, data):
     ends = data.draw(st.lists(st.integers(0, len(values)), min_size=values.shape[1], max_size=values.shape[1]))
     shown = np.arange(len(values))[:, None] < np.array(ends)
-    keep = extremes(values, shown, points)
+    keep = extremes(values, shown, each)
     assert not (keep & ~shown).any()
-    for curve in range(values.shape[1]):
-        kept, all_of_it = values[keep[:, curve], curve], values[shown[:, curve], curve]
-        assert len(kept) <= points
-        if len(all_of_it):
-            assert keep[0, curve]
-            assert keep[ends[curve] - 1, curve]
+    for start in range(0, len(values), each):
+        for curve in range(values.shape[1]):
+            here = slice(start, start + each), curve
+            kept, all_of_it = values[here][keep[here]], values[here][shown[here]]
+            assert len(kept) <= 2
+            assert (len(kept) > 0) == (len(all_of_it) > 0)
             if not np.isnan(all_of_it).all():
                 assert np.nanmin(kept) == np.nanmin(all_of_it)
                 assert np.nanmax(kept) == np.nanmax(all_of_it)
 
 
+def test_thinned_or_not_a_page_that_begins_in_the_middle_goes_on_as_the_whole_does(house, chunk):
+    """Over members that ended, several series, and epochs both sealed and open."""
+    claim = house.start(members=[{}] * 300)
+    values = np.random.default_rng(1).normal(size=(1100, 300)).astype(np.float32)
+    values[500:, 7] = np.nan
+    ended = MemberReport(7, "failed", 500, error="non_finite_loss")
+    both = [chunk("train", "loss", 1, values), chunk("validation", "loss", 1, -values)]
+    house.record(claim, 1100, chunks=both, members=[ended])
+    for member, points in ((7, None), (7, 90), (299, 90), (0, 4), (3, 1100)):
+        whole = walk(house, claim.run_id, member=member, points=points)
+        assert walk(house, claim.run_id, 101, member=member, points=points) == whole
+        last = 500 if member == 7 else 1100
+        assert (whole[0]["epoch"], whole[-1]["epoch"]) == (1, last)
+        curve = [row["value"] for row in whole if row["split"] == "train"]
+        assert len(curve) <= (points or 1100)
+        assert min(curve) == values[:last, member].min()
+        assert max(curve) == values[:last, member].max()
+
+
+def test_the_extremes_that_are_kept_are_the_same_for_one_member_and_for_all(house, chunk, monkeypatch):
+    monkeypatch.setattr(metrics, "_AT_ONCE", 1000)
+    claim = house.start(members=[{}] * 40)
+    values = np.random.default_rng(2).integers(0, 9, (200, 40)).astype(np.float32)  # with ties
+    house.record(claim, 200, chunks=[chunk("train", "loss", 1, values), chunk("train", "r2", 1, values)])
+    every = walk(house, claim.run_id, points=10)
+    assert places(every) == sorted(places(every))
+    for member in (0, 17, 39):
+        assert walk(house, claim.run_id, 7, points=10, member=member) == [r for r in every if r["member"] == member]
+
+
+@pytest.mark.parametrize("count", [1, 16, 33, 100, 300, 4096, 20_000])
+def test_a_member_is_read_from_little_however_many_there_are(count):
+    sealed, wide = sealed_tier(count), open_tier(count)
+    assert wide.stretch * count <= max(16_384, count), "little to rewrite when an epoch is added"
+    if sealed is None:
+        assert wide.stretch > 512
+        return
+    assert sealed.stretch % wide.stretch == 0, "whole open blocks are moved"
+    assert sealed.stretch * sealed.width <= 2048
+    assert sealed.stretch * count <= 2**18 or count > 16_384, "little to move at once"
+
+
 @st.composite
 def flushes(draw):
-    """A curve [E, K] and ways to cut it into chunks, twice over, as two attempts would."""
-    members = draw(st.sampled_from([1, 2, 7, 5000, 20_000]))
-    epochs = draw(st.integers(1, 2200 if members < 10 else 8))
-    cuts = st.lists(st.integers(1, epochs), max_size=6).map(lambda found: sorted({0, *found, epochs}))
-    return draw(st.integers(0, 2**32 - 1)), epochs, members, draw(cuts), draw(cuts)
+    """A curve [E, K] and ways to cut it into chunks, as several attempts would that go on from where one before was."""
+    members = draw(st.sampled_from([1, 2, 40, 300, 5000]))
+    epochs = draw(st.integers(1, {5000: 60, 300: 900}.get(members, 2200)))
+    attempts = []
+    for start in [0, *draw(st.lists(st.integers(0, epochs - 1), max_size=2))]:
+        stop = draw(st.integers(start + 1, epochs))
+        cuts = draw(st.lists(st.integers(start, stop), max_size=6))
+        attempts.append(sorted({start, *cuts, stop}))
+    attempts.append(sorted({0, *draw(st.lists(st.integers(0, epochs), max_size=6)), epochs}))
+    return draw(st.integers(0, 2**32 - 1)), epochs, members, draw(st.permutations(attempts))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(flushes())
-def test_chunks_come_back_bit_for_bit_however_they_were_cut(sqlite_url, drawn):
-    seed, epochs, members, *attempts = drawn
+def test_chunks_come_back_bit_for_bit_however_they_were_cut_and_repeated(sqlite_url, drawn):
+    seed, epochs, members, attempts = drawn
     values = np.random.default_rng(seed).integers(0, 2**32, (epochs, members), dtype=np.uint32).view(np.float32)
     wide = members if seed % 2 else 1  # each member's own steps, or the same for all
     steps = np.arange(1, epochs + 1, dtype=np.int64)[:, None] * np.arange(1, wide + 1) * 2**33
+    place = Place("tn_local", RUN, members)
     database = Database(sqlite_url)
     with database.write() as tx:
         tx.exec_driver_sql("PRAGMA defer_foreign_keys=ON")  # there is no such run; nothing of it is committed
         for cuts in attempts:
             for begin, end in pairwise(cuts):
-                chunks.write(
-                    tx, "tn_local", RUN, [Chunk("train", "loss", begin + 1, steps[begin:end], values[begin:end])]
-                )
-        query = chunks.metric_chunks.select().order_by(chunks.metric_chunks.c.first_epoch)
-        blocks = [chunks.read(row) for row in tx.execute(query).mappings()]
+                chunk = Chunk("train", "loss", begin + 1, steps[begin:end], values[begin:end])
+                chunks.write(tx, "tn_local", RUN, [chunk, replace(chunk, name="r2", values=-chunk.values)])
+        found = chunks.read(tx, place, range(1, epochs + 1), range(members))
+        some = range(members // 3, members - members // 3)
+        part = chunks.read(tx, replace(place, name="loss"), range(1 + epochs // 3, epochs + 1), some)
+        ends = chunks.last_epochs(tx, place)
+        sizes = [len(row) for (row,) in tx.execute(select(chunks.metric_chunks.c["values"]))]
         tx.execute(chunks.metric_chunks.delete())
     database.close()
-    assert np.concatenate([block.epochs for block in blocks]).tolist() == list(range(1, epochs + 1))
-    assert np.concatenate([block.steps for block in blocks]).tolist() == steps.tolist()
-    assert np.concatenate([block.values for block in blocks]).tobytes() == values.tobytes()
-    assert max(block.values.nbytes for block in blocks) <= max(64 * 1024, 4 * members), "small to rewrite"
+    assert ends == {("train", "loss"): epochs, ("train", "r2"): epochs}
+    whole = found["train", "loss"]
+    assert whole.steps.tobytes() == np.broadcast_to(steps, values.shape).tobytes()
+    assert whole.values.tobytes() == values.tobytes()
+    assert found["train", "r2"].values.tobytes() == (-values).tobytes()
+    assert part["train", "loss"].values.tobytes() == values[epochs // 3 :, some.start : some.stop].tobytes()
+    assert max(sizes) <= max(64 * 1024, 4 * members), "small to rewrite"
+
+
+def test_what_is_complete_is_sealed_as_more_is_written_and_no_flush_moves_much(house, chunk):
+    count, series = 1000, 4
+    claim = house.start(members=[{}] * count)
+    values = np.random.default_rng(3).normal(size=(600, count)).astype(np.float32)
+    sealed = sealed_tier(count)
+    before, moved = 0, []
+    for epoch in range(1, 601, 10):
+        flush = [chunk("train", f"m{number}", epoch, values[epoch - 1 : epoch + 9]) for number in range(series)]
+        house.record(claim, epoch + 9, chunks=flush)
+        after = _rows_of(house, sealed)
+        moved.append(after - before)
+        before = after
+    tiles = -(-count // sealed.width)
+    assert set(moved) == {0, tiles}, "one series at a time"
+    assert before == 600 // sealed.stretch * series * tiles, "nothing complete is left behind"
+    assert [row["value"] for row in walk(house, claim.run_id, member=999, name="m3")] == values[:, 999].tolist()
+
+
+def _rows_of(house, tier):
+    with house.database.read() as tx:
+        query = select(func.count()).select_from(chunks.metric_chunks)
+        return tx.execute(query.where(chunks.metric_chunks.c.stretch == tier.stretch)).scalar()
+
+
+def test_after_a_resume_what_was_sealed_is_overwritten(house, chunk):
+    count = 1000
+    claim = house.start(members=[{}] * count)
+    first = np.zeros((300, count), dtype=np.float32)
+    house.record(claim, 300, chunks=[chunk("train", "loss", 1, first)])
+    for start, stop in ((100, 130), (130, 131), (131, 299)):
+        house.record(claim, stop, chunks=[chunk("train", "loss", start + 1, first[start:stop] + 1)])
+        found = [row["value"] for row in walk(house, claim.run_id, member=5)]
+        assert found == [0.0] * 100 + [1.0] * (stop - 100) + [0.0] * (300 - stop)
