@@ -20,6 +20,7 @@ from store.claims import Claim
 from store.database import Database
 from store.errors import BlobMissing, Fenced, Unavailable
 from store.references import unreferenced
+from store.runs import Run
 from store.settings import Settings
 from workers.checkpointing import Checkpointing, Saved
 from workers.drain import Drain
@@ -241,9 +242,11 @@ class _Attempt:
         checkpoint = self.patiently(lambda: self._put_checkpoint(reporter, pulse))
         self._kept[blob] = lambda: self._place.blobs.put(file)
         self._kept[checkpoint.blob] = lambda: self._put_checkpoint(reporter, pulse)
-        warnings = self.patiently(self._warnings)
+        run = self.patiently(self._run)
+        if run.weights_blob is not None:  # of the generation before
+            self._blobs.append(run.weights_blob)
         made = Making(self._place.device, self._place.threads, self._exactness)
-        result = outcome.result(blob, checkpoint, warnings, made)
+        result = outcome.result(blob, checkpoint, run.warnings, made)
 
         def succeeded(tx: Connection) -> None:
             leases.record(tx, *self._held, report)
@@ -251,6 +254,6 @@ class _Attempt:
 
         return succeeded
 
-    def _warnings(self) -> list[dict[str, Any]]:
+    def _run(self) -> Run:
         with self._place.database.read() as tx:
-            return runs.get(tx, self._claim.tenant, self._claim.run_id).warnings
+            return runs.get(tx, self._claim.tenant, self._claim.run_id)

@@ -197,3 +197,31 @@ def test_a_request_that_finds_the_old_weights_gone_has_the_new_ones(
     answer = caller.client.open(address, method=method, **options)
     assert (answer.status_code, answer.data) == (200, expected.data)
     assert next(gone, None) is None
+
+
+def test_the_weights_that_it_had_are_deleted_once_it_has_others(caller: Caller, iris: str) -> None:
+    dataset = caller.dataset(iris)
+    run, twin = caller.trained(dataset), caller.trained(dataset, seed=1)
+
+    def blob(of: dict[str, Any]) -> str:
+        with caller.parts.database.read() as tx:
+            return stored.get(tx, "tn_local", of["id"]).weights_blob
+
+    def blobs() -> set[str]:
+        folder = caller.parts.settings.data_dir / "blobs"
+        return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+    with caller.parts.database.write() as tx:  # as if the twin had come to the same weights
+        tx.execute(update(runs).where(runs.c.id == twin["id"]).values(weights_blob=blob(run)))
+    before = len(blobs())
+    old = blob(run)
+    extend(caller, run, 8)
+    caller.train()
+    assert caller.get(f"/v1/runs/{run['id']}")["status"] == "succeeded"
+    assert {old, blob(run)} <= blobs(), "the twin has them still"
+    second = blob(run)
+    extend(caller, run, 10)
+    caller.train()
+    assert blob(run) in blobs()
+    assert second not in blobs()
+    assert len(blobs()) == before + 1, "each run has its weights and its last state"
