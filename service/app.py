@@ -55,7 +55,8 @@ def create_app(settings: Settings) -> Flask:
     app = Flask("learnd", static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=blueprint.SPEC_BYTES,  # a route that takes more says so itself
-        MAX_FORM_MEMORY_SIZE=blueprint.SPEC_BYTES,
+        # The parser holds what it reads, 64 KiB at a time, beside what it has not taken apart yet; and not only fields.
+        MAX_FORM_MEMORY_SIZE=4 * blueprint.SPEC_BYTES,
         MAX_FORM_PARTS=10,
         PROPAGATE_EXCEPTIONS=False,
     )

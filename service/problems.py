@@ -28,12 +28,14 @@ from werkzeug.routing import RequestRedirect
 
 from store import errors as stored
 from store import inflow
+from store.durable import tells_of_no_room
 
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 Errors = dict[str, list[str]]
 
+_NO_ROOM = "There is no room left to store this. Nothing of it was kept."
 _MOST_ERRORS = 100  # a body of 100,000 wrong instances gets an answer that can be read
 
 
@@ -157,7 +159,9 @@ def _problem_of(error: Exception) -> Problem | None:
             allowed = "a whole gzip stream, as Content-Encoding says"
             return Invalid({"file": allowed}, _sentence(str(error)), line=None, column=None)
         case stored.Full():
-            return Full("There is no room left to store this.")
+            return Full(_NO_ROOM)
+        case OSError() if tells_of_no_room(error):  # where the parts of a form wait to be read
+            return Full(_NO_ROOM)
         case stored.Unavailable():
             return Unavailable("The service's storage is busy or away. Try again.")
         case HTTPException():

@@ -77,6 +77,13 @@ def test_a_form_names_its_table(caller: Caller, form: dict[str, str], query: str
     assert answer.json["name"] == name
 
 
+def test_a_form_may_be_as_large_as_a_body(caller: Caller) -> None:
+    table = b"x,y\n" + b"1,2\n" * 100_000
+    form = {"file": (io.BytesIO(table), "large.csv", "text/csv"), "name": "large"}
+    answer = caller.client.post("/v1/datasets", data=form, content_type="multipart/form-data")
+    assert (answer.status_code, answer.json["rows"], answer.json["bytes"]) == (201, 100_000, len(table))
+
+
 def test_the_query_says_how_to_read(caller: Caller) -> None:
     table = "1;01234;?\n2;01235;x\n3;-;y\n"
     query = 'header=false&delimiter=;&missing=?,-&types={"column_2":"categorical"}'
