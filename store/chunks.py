@@ -80,22 +80,26 @@ def read(
 ) -> dict[Series, Curves]:
     """What is known of these epochs and members, of every series of which there is anything."""
     found: dict[Series, Curves] = {}
-    columns = [_table[key] for key in ("split", "name", "first_epoch", "first_member", "members", "steps", "values")]
+    wanted = [_table[key] for key in ("split", "name", "first_epoch", "first_member", "members", "steps", "values")]
     for tier in among or tiers(place.members):
-        query = select(*columns).where(
+        query = select(*wanted).where(
             *place.among(tier),
             _table.first_member.in_(tier.first_members(members)),
             _table.first_epoch.between(tier.first_epoch(epochs.start), epochs.stop - 1),
         )
-        for split, name, first_epoch, first_member, width, steps, values in tx.execute(query):
-            curves = found.setdefault((split, name), _unknown(epochs, members))
+        for split, name, first_epoch, first_member, width, steps, values in tx.execute(query).all():
+            if (split, name) not in found:
+                found[split, name] = _unknown(epochs, members)
+            curves = found[split, name]
             block = np.frombuffer(values, dtype="<f4").reshape(-1, width)
             at, rows = _overlap(epochs, range(first_epoch, first_epoch + len(block)))
-            column, columns_ = _overlap(members, range(first_member, first_member + width))
+            to, columns = _overlap(members, range(first_member, first_member + width))
             counted = np.frombuffer(steps, dtype="<i8").reshape(len(block), -1)
-            counted = np.broadcast_to(counted, block.shape)[rows, columns_]
-            np.copyto(curves.steps[at, column], counted, where=counted >= 0)
-            np.copyto(curves.values[at, column], block[rows, columns_], where=counted >= 0)
+            everywhere = bool((counted >= 0).all())
+            counted = np.broadcast_to(counted, block.shape)[rows, columns]
+            known = everywhere or counted >= 0
+            np.copyto(curves.steps[at, to], counted, where=known)
+            np.copyto(curves.values[at, to], block[rows, columns], where=known)
     return found
 
 

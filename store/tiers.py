@@ -10,7 +10,7 @@ from dataclasses import dataclass
 _OPEN_NUMBERS = 16_384  # about: 64 KiB of values to rewrite when an epoch is added
 _SEALED_NUMBERS = 2_048  # 8 KiB: little to read for one member, and still much more than what a row costs by itself
 _MOST_EPOCHS = 1_024  # in a block
-_MOST_MOVED = 16  # open blocks that make one stretch of sealed ones: 1 MiB to move at once
+_MOST_MOVED = 8  # open blocks that make one stretch of sealed ones: 512 KiB to move at once
 
 
 @dataclass(frozen=True)
