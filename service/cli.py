@@ -26,6 +26,18 @@ def _named(variable: str) -> dict[str, Any]:
     return {"envvar": f"LEARND_{variable}", "show_envvar": True}
 
 
+def _checked(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    try:
+        _ = Settings(queues=Settings.queues if value is None else value).queue_names
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return value
+
+
+_SLOTS = click.option("--slots", type=click.IntRange(1), help="Runs trained at once.", **_named("SLOTS"))
+_QUEUES = click.option("--queues", callback=_checked, help="Runs that are taken: cpu, gpu or both.", **_named("QUEUES"))
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("learnd"), message="%(version)s")
 def main() -> None:
@@ -38,7 +50,8 @@ def main() -> None:
 @click.option(
     "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Folder of all data.", **_named("DATA_DIR")
 )
-@click.option("--slots", type=click.IntRange(1), help="Runs trained at once.", **_named("SLOTS"))
+@_SLOTS
+@_QUEUES
 @click.option("--api-processes", type=click.IntRange(1), help="Processes that answer HTTP.", **_named("API_PROCESSES"))
 def up(**options: Any) -> None:
     """Run the whole service on this machine until Ctrl-C. Prints its address once it answers."""
@@ -74,9 +87,11 @@ def api() -> None:
 
 
 @main.command()
-def worker() -> None:
+@_SLOTS
+@_QUEUES
+def worker(**options: Any) -> None:
     """Claim runs and train them."""
-    _become("workers")
+    _become("workers", **options)
 
 
 @main.command()
@@ -92,9 +107,10 @@ def _settings() -> Settings:
         raise click.UsageError(str(error)) from None
 
 
-def _become(module: str) -> NoReturn:
+def _become(module: str, **options: Any) -> NoReturn:
     """Go on as that module, in a process that has loaded nothing else. -P: whatever folder the user stands in, the
     packages are the installed ones.
     """
     _settings()  # a wrong variable is wrong usage, said before anything starts
+    os.environ.update({f"LEARND_{name.upper()}": str(value) for name, value in options.items() if value is not None})
     os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606 (no shell is wanted)

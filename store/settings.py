@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from environs import Env
 
+QUEUES = ("cpu", "gpu")  # in which runs wait, by what they ask to be trained on
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -16,6 +18,7 @@ class Settings:
     port: int = 8080
     data_dir: Path = Path("learnd-data")
     slots: int = 1
+    queues: str = "cpu"
     api_processes: int = 1
     database_url: str = ""  # "": SQLite in the data folder
     redis_url: str = ""  # "": an embedded Valkey, started by `learnd up`
@@ -44,6 +47,16 @@ class Settings:
     def blobs(self) -> str:
         """The blob store's URL; without one, a folder in the data folder."""
         return self.blob_url or f"file://{self.data_dir.resolve() / 'blobs'}"
+
+    @property
+    def queue_names(self) -> tuple[str, ...]:
+        """Those that a worker serves, the preferred one first. ValueError unless they are of `QUEUES`, each once."""
+        names = tuple(name.strip() for name in self.queues.split(","))
+        if not set(names) <= set(QUEUES) or len(set(names)) < len(names):
+            raise ValueError(
+                f"queues are to be one or more of {', '.join(QUEUES)}, with commas between; not {self.queues!r}"
+            )
+        return names
 
     @classmethod
     def from_environment(cls) -> Self:

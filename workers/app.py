@@ -17,8 +17,8 @@ from celery.platforms import SecurityWarning
 
 from store.ids import new_id
 from store.logs import write_logs
-from store.settings import Settings
-from workers.bells import QUEUE, TASK
+from store.settings import QUEUES, Settings
+from workers.bells import TASK
 from workers.drain import Drain
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ def create_app(settings: Settings) -> Celery:
         accept_content=["json"],
         task_serializer="json",
         result_serializer="json",
-        task_default_queue=QUEUE,
+        task_default_queue=QUEUES[0],
         # A broker that is away is waited for without end, and delays nobody who rings.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -91,7 +91,7 @@ def create_worker(settings: Settings) -> Any:
     return app.Worker(
         pool="prefork",
         concurrency=settings.slots,
-        queues=[QUEUE],
+        queues=list(settings.queue_names),
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
@@ -107,6 +107,11 @@ def main() -> None:
     settings = Settings.from_environment()
     if not settings.redis_url:
         print("a worker hears of new runs through a broker: set LEARND_REDIS_URL, or use `learnd up`", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    try:
+        _ = settings.queue_names
+    except ValueError as error:
+        print(f"LEARND_QUEUES: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     write_logs(settings.log_level)
     for library in ("celery", "kombu"):

@@ -10,7 +10,6 @@ from celery.worker.consumer import Consumer
 
 log = structlog.get_logger(__name__)
 
-QUEUE = "cpu"
 TASK = "learnd.work"
 _NOTHING = b"[[], {}, {}]"  # no arguments, by position or name, and nothing to be called afterwards
 _AWAY_SECONDS = 2.0  # between two tries while the broker is away; Celery's own grow to 30
@@ -37,7 +36,7 @@ class Listener(Consumer):  # type: ignore[misc] # Celery is untyped
 
         def on_message(message: Any) -> None:
             if not isinstance(message.headers, dict) or message.headers.get("task") != TASK:
-                log.warning("what is no bell was left in the queue", queue=QUEUE)
+                log.warning("what is no bell was left in a queue")
                 message.ack_log_error(log, ())
                 return
             message.headers = {"task": TASK, "id": str(uuid4()), "lang": "py"}

@@ -21,7 +21,6 @@ from store.errors import Unavailable
 from store.processes import ProcessIdentity, die_with_parent
 from store.settings import Settings
 from workers.analysing import analyse
-from workers.bells import QUEUE
 from workers.drain import Drain
 from workers.driving import Place, drive
 from workers.reading import Tables
@@ -41,6 +40,7 @@ class Slot:
         torch.set_num_threads(1)  # the fit takes more where that pays; for small tensors waking them costs milliseconds
         self._worker = worker
         self._parent = parent
+        self._queues = settings.queue_names
         self._owner = ProcessIdentity.current()
         self._place = Place(
             settings=settings,
@@ -83,8 +83,11 @@ class Slot:
         me: dict[str, Any] = {"worker": self._worker, "slot_pid": self._owner.pid, "owner": self._owner}
         try:
             with self._place.database.write() as tx:
-                run = claims.claim(tx, **me, queues=[QUEUE], device=self._place.device)
-                return run or analysing.claim(tx, **me)
+                for queue in self._queues:
+                    run = claims.claim(tx, **me, queues=[queue], device=self._place.device)
+                    if run is not None:
+                        return run
+                return analysing.claim(tx, **me)
         except Unavailable as reason:
             log.warning("nothing can be claimed while the database is away", reason=str(reason))
             return None  # the reconciler rings again
@@ -105,7 +108,7 @@ class Slot:
                     self._worker,
                     host=socket.gethostname(),
                     pid=self._parent,
-                    queues=[QUEUE],
+                    queues=self._queues,
                     device=self._place.device,
                     slot_pid=self._owner.pid,
                 )

@@ -35,7 +35,14 @@ def test_the_version_is_data_and_nothing_else_is_said():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["no-such-command"], ["up", "--no-such-option"], ["up", "--port", "x"], ["up", "--slots", "0"]]
+    "arguments",
+    [
+        ["no-such-command"],
+        ["up", "--no-such-option"],
+        ["up", "--port", "x"],
+        ["up", "--slots", "0"],
+        ["worker", "--queues", "tpu"],
+    ],
 )
 def test_wrong_usage_exits_with_2(taken, arguments):
     answer = learnd(*arguments)
@@ -57,6 +64,7 @@ def test_a_variable_that_cannot_be_read_is_wrong_usage_of_every_command(taken, c
         ("--port", 8080, 8081, 8082),
         ("--data-dir", Path("learnd-data"), Path("a"), Path("b")),
         ("--slots", 1, 2, 3),
+        ("--queues", "cpu", "gpu", "gpu,cpu"),
         ("--api-processes", 1, 2, 3),
     ],
 )
@@ -66,6 +74,20 @@ def test_an_option_wins_over_its_variable_and_that_over_the_default(taken, optio
     answers = [learnd("up"), learnd("up", **variable), learnd("up", option, from_option, **variable)]
     assert [each.exit_code for each in answers] == [0, 0, 0]
     assert [getattr(each, field) for each in taken] == [default, from_variable, from_option]
+
+
+def test_a_workers_options_reach_the_process_that_it_becomes(monkeypatch):
+    became = []
+    monkeypatch.setattr("os.execv", lambda *command: became.append((command, dict(cli.os.environ))))
+    assert learnd("worker", "--slots", 2, "--queues", "gpu,cpu").exit_code == 0
+    ((_, environment),) = became
+    assert (environment["LEARND_SLOTS"], environment["LEARND_QUEUES"]) == ("2", "gpu,cpu")
+
+
+def test_queues_that_there_are_not_are_refused_with_those_that_there_are():
+    for answer in (learnd("worker", "--queues", "tpu"), learnd("worker", LEARND_QUEUES="cpu,cpu")):
+        assert (answer.exit_code, answer.stdout) == (2, "")
+        assert "cpu, gpu" in answer.stderr
 
 
 def test_migrate_makes_the_tables(tmp_path):

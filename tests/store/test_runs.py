@@ -204,3 +204,8 @@ def test_a_refused_move_changes_nothing_and_one_of_no_news_writes_nothing(house)
 
 def _chunk():
     return Chunk("train", "loss", 1, np.array([[4]]), np.ones((1, 1), np.float32))
+
+
+@pytest.mark.parametrize(("device", "queue"), [("auto", "cpu"), ("cpu", "cpu"), ("cuda", "gpu")])
+def test_a_run_waits_in_the_queue_of_the_device_that_it_asks_for(house, device, queue):
+    assert house.add_run(spec={"seed": 0, "device": device}).queue == queue

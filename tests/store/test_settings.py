@@ -42,3 +42,16 @@ def test_without_urls_everything_is_kept_in_the_data_folder(tmp_path):
 
     assert settings.database == f"sqlite:///{tmp_path}/learnd.db"
     assert settings.blobs == f"file://{tmp_path}/blobs"
+
+
+@pytest.mark.parametrize(
+    ("queues", "names"), [("cpu", ("cpu",)), ("gpu,cpu", ("gpu", "cpu")), ("cpu, gpu", ("cpu", "gpu"))]
+)
+def test_queues_are_named_in_the_order_of_preference(queues, names):
+    assert Settings(queues=queues).queue_names == names
+
+
+@pytest.mark.parametrize("queues", ["", "tpu", "cpu,", "cpu,cpu", "CPU", "gpu;cpu"])
+def test_queues_that_there_are_not_are_refused(queues):
+    with pytest.raises(ValueError, match="cpu, gpu"):
+        _ = Settings(queues=queues).queue_names

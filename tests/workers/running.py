@@ -19,7 +19,7 @@ from store.runs import Run
 from store.settings import Settings
 from store.tabular import ImportOptions, import_table
 from workers.app import create_app
-from workers.bells import QUEUE, TASK
+from workers.bells import TASK
 
 Answer = TypeVar("Answer")
 
@@ -92,10 +92,11 @@ class Yard:
         self._broker.wait()
         socket_in(self.sockets).unlink()
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        """Once its child is warm."""
-        worker = self._start([sys.executable, "-m", "workers"])
-        wait_for(lambda: any(each.pid == worker.pid for each in self.workers()))
+    def start_worker(self, **settings: Any) -> subprocess.Popen[bytes]:
+        """Once its children are warm; what is set otherwise for it alone is given by name."""
+        worker = self._start([sys.executable, "-m", "workers"], **settings)
+        slots = settings.get("slots", self.settings.slots)
+        wait_for(lambda: any(each.pid == worker.pid and len(each.slots) == slots for each in self.workers()))
         return worker
 
     def start_reconciler(self) -> subprocess.Popen[bytes]:
@@ -109,7 +110,7 @@ class Yard:
         (slot,) = next(each for each in self.workers() if each.pid == worker.pid).slots
         return slot.pid
 
-    def add_run(self, *, ring: bool = True, **spec: Any) -> str:
+    def add_run(self, *, ring: bool = True, queue: str = "cpu", **spec: Any) -> str:
         with self.database.write() as tx:
             run = runs.insert(
                 tx,
@@ -120,14 +121,15 @@ class Yard:
                 rows={},
                 warnings=[],
                 members=[{"overrides": {}}],
+                queue=queue,
             )
         if ring:
-            self.ring()
+            self.ring(queue)
         return run.id
 
-    def ring(self) -> None:
+    def ring(self, queue: str = "cpu") -> None:
         with self._app.connection_for_write() as connection:
-            self._app.send_task(TASK, queue=QUEUE, connection=connection, ignore_result=True)
+            self._app.send_task(TASK, queue=queue, connection=connection, ignore_result=True)
 
     def ask(self, id: str, verb: runs.Verb) -> None:
         with self.database.write() as tx:
@@ -154,7 +156,7 @@ class Yard:
             process.wait()
         self.database.close()
 
-    def _start(self, arguments: list[str]) -> subprocess.Popen[bytes]:
+    def _start(self, arguments: list[str], **settings: Any) -> subprocess.Popen[bytes]:
         values = {
             "DATA_DIR": self.settings.data_dir,
             "DATABASE_URL": self.settings.database_url,
@@ -165,7 +167,9 @@ class Yard:
             "DRAIN_SECONDS": self.settings.drain_seconds,
             "CHECKPOINT_SECONDS": self.settings.checkpoint_seconds,
             "SLOTS": self.settings.slots,
+            "QUEUES": self.settings.queues,
         }
+        values |= {name.upper(): value for name, value in settings.items()}
         environment = os.environ | {f"LEARND_{name}": str(value) for name, value in values.items()}
         with self.log.open("ab") as log:
             # A group of its own, as systemd gives one: signals to it reach its children too.

@@ -11,7 +11,9 @@ import redis
 
 from service.supervision.embedded_valkey import socket_in
 from tests.workers.running import alive, wait_for
-from workers.bells import QUEUE, TASK
+from workers.bells import TASK
+
+QUEUE = "cpu"
 
 
 @pytest.fixture
