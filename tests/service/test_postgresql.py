@@ -19,6 +19,16 @@ def test_the_whole_way_on_postgresql(new_caller: Callable[..., Caller], postgres
         assert caller.get(f"/v1/runs/{run['id']}/{part}")
     answer = caller.client.post(f"/v1/runs/{run['id']}/predictions", json={"instances": [[5.1, 3.5, 1.4, 0.2]]})
     assert answer.status_code == 200
+    extended = caller.client.post(
+        f"/v1/runs/{run['id']}/extend", json={"to_epochs": 6}, headers={"Idempotency-Key": "on"}
+    )
+    assert (extended.status_code, extended.json["status"]) == (202, "queued")
+    caller.train()
+    receipt = caller.get(f"/v1/runs/{run['id']}/receipt")
+    replay = caller.client.post("/v1/replays", json=receipt)
+    caller.train()
+    assert caller.get(replay.headers["Location"])["replay"] == {"of": run["id"], "identical": True}
+    assert caller.client.delete(replay.headers["Location"]).status_code == 204
     assert caller.get("/readyz")["database"] == "ok"
     assert 'learnd_runs{status="succeeded"} 1.0' in caller.client.get("/metrics").text
     assert caller.client.delete(f"/v1/runs/{run['id']}").status_code == 204
