@@ -17,6 +17,7 @@ from typing import Protocol
 
 import structlog
 from celery import Celery
+from sqlalchemy import Connection
 
 from store import analyses, analysing, expiry, idempotency, tenants, waiting, workers
 from store.blobs import Blobs
@@ -25,10 +26,13 @@ from store.errors import StoreError, Unavailable
 from store.expiry import BACKOFF_SECONDS, Lease
 from store.logs import write_logs
 from store.moments import now
+from store.processes import ProcessIdentity
 from store.settings import Settings
 from store.sweeping import sweep
+from store.workers import Worker
 from workers.app import create_app
 from workers.bells import TASK
+from workers.shortage import Shortage
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +89,7 @@ class Reconciler:
         self._app = app
         self.look_seconds = min(_LOOK_SECONDS, settings.reconcile_seconds)
         self._watch = Watch(2 * self.look_seconds)
+        self._shortage = Shortage()
         self._forget_at = self._tidy_at = 0.0
         # A deployment with shorter leases wants its retries sooner in proportion; so do the tests.
         self._backoff = [each * settings.lease_seconds / _USUAL_LEASE_SECONDS for each in BACKOFF_SECONDS]
@@ -108,17 +113,25 @@ class Reconciler:
     def _take_back(self) -> None:
         with self._database.read() as tx:
             leases: list[Lease | analysing.Lease] = [*expiry.leases(tx), *analysing.leases(tx)]
+            idle = [slot.pid for each in self._here(tx) for slot in each.slots if not slot.busy]
         self._watch.look(leases)
+        self._shortage.look([*(lease.owner for lease in leases), *map(ProcessIdentity.of, idle)])
         for lease in leases:
+            still = self._watch.still_for(lease)
             # What is on another machine, or in doubt, is only dead when its lease has long been still.
-            if lease.owner.is_alive() is False or self._watch.still_for(lease) > self._settings.lease_seconds:
+            if lease.owner.is_alive() is False or still > self._settings.lease_seconds:
                 self._expire(lease)
+            elif still > self._settings.lease_seconds / 2 and isinstance(lease, Lease):
+                with self._database.write() as tx:
+                    expiry.doubt(tx, lease)
 
     def _expire(self, lease: Lease | analysing.Lease) -> None:
         try:
             with self._database.write() as tx:
                 if isinstance(lease, Lease):
-                    expired = expiry.expire(tx, lease.run_id, lease.attempt, lease.seq, backoff=self._backoff)
+                    starved = self._shortage.explains(lease.owner)
+                    seen = (lease.run_id, lease.attempt, lease.seq)
+                    expired = expiry.expire(tx, *seen, starved=starved, backoff=self._backoff)
                 else:
                     expired = analysing.expire(tx, lease)
         except Unavailable:
@@ -132,8 +145,8 @@ class Reconciler:
     def _forget_the_dead(self) -> None:
         """Slots whose process is gone from this machine at once, any other that was silent as long as a lease lasts."""
         with self._database.read() as tx:
-            here = [each for each in workers.list_all(tx, tenants.LOCAL) if each.host == socket.gethostname()]
-        dead = [(each.id, slot.pid) for each in here for slot in each.slots if not Path(f"/proc/{slot.pid}").exists()]
+            slots = [(each.id, slot.pid) for each in self._here(tx) for slot in each.slots]
+        dead = [(id, pid) for id, pid in slots if not Path(f"/proc/{pid}").exists()]
         forget = time.monotonic() >= self._forget_at
         if not dead and not forget:
             return
@@ -143,6 +156,11 @@ class Reconciler:
             if forget:
                 workers.forget(tx, now() - timedelta(seconds=self._settings.lease_seconds))
                 self._forget_at = time.monotonic() + self._settings.reconcile_seconds
+
+    @staticmethod
+    def _here(tx: Connection) -> list[Worker]:
+        """The workers of this machine."""
+        return [each for each in workers.list_all(tx, tenants.LOCAL) if each.host == socket.gethostname()]
 
     def _tidy(self) -> None:
         sweep(self._database, self._blobs)

@@ -1,11 +1,12 @@
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
 
 from store import events, leases
-from store.expiry import expire
+from store.expiry import doubt, expire
 from store.expiry import leases as all_leases
 from store.moments import now
 from store.tables import runs as table
@@ -36,6 +37,19 @@ def test_a_lease_that_has_moved_since_it_was_seen_stays(house):
         assert not expire(tx, seen.run_id, seen.attempt, seen.seq)
         assert not expire(tx, seen.run_id, seen.attempt + 1, seen.seq + 1)
         assert len(all_leases(tx)) == 1
+    assert house.run(claim).status == "running"
+
+
+def test_a_doubted_lease_is_still_as_it_was_seen(house):
+    claim = house.start()
+    with house.database.read() as tx:
+        (seen,) = all_leases(tx)
+    with house.database.write() as tx:
+        doubt(tx, seen)
+    with house.database.read() as tx:
+        (now_seen,) = all_leases(tx)
+    assert now_seen.at > seen.at
+    assert replace(now_seen, at=seen.at) == seen
     assert house.run(claim).status == "running"
 
 
