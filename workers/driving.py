@@ -61,14 +61,17 @@ def drive(claim: Claim, place: Place) -> None:
         try:
             try:
                 ending = attempt.train()
-            except (Fenced, Unavailable):
+            except Fenced:
                 raise
+            except Unavailable as reason:
+                log.warning("the store stayed away; the run is handed back", run=claim.run_id, reason=str(reason))
+                ending = attempt.handed_back
             except Exception as error:  # whatever it was, the run must not stay running
                 if isinstance(error, OSError) and error.errno == errno.EIO:
                     log.exception("the disk cannot be trusted; the process ends", run=claim.run_id)
                     os._exit(os.EX_IOERR)  # the run is tried again, perhaps elsewhere, from what was surely written
                 ending = attempt.failed(failure_of(error, claim.run_id))
-            attempt.patiently(lambda: attempt.end(ending))
+            attempt.patiently(lambda: attempt.end(ending), until_cancelled=False)
         except Fenced:
             log.warning("another attempt holds the run, or none", run=claim.run_id, attempt=claim.attempt)
         except Unavailable as reason:
@@ -105,7 +108,7 @@ class _Attempt:
                 return lambda tx: finishing.acknowledge(tx, *self._held)
             if self._place.drain.is_asked:
                 self._save(reporter, pulse)
-                return self._told(reporter, pulse, lambda tx: finishing.release(tx, *self._held))
+                return self._told(reporter, pulse, self.handed_back)
             if pulse.epochs and not pulse.finished and self._heart.requested == "pause":
                 self._save(reporter, pulse)
                 return self._told(reporter, pulse, lambda tx: finishing.acknowledge(tx, *self._held))
@@ -139,6 +142,10 @@ class _Attempt:
             return lambda tx: out_of_memory.hand_back(tx, *self._held, failure.message)
         return lambda tx: finishing.fail(tx, *self._held, failure.code, failure.message)
 
+    def handed_back(self, tx: Connection) -> None:
+        """Queued again and no crash counted; or what was asked of it is so."""
+        finishing.release(tx, *self._held)
+
     def end(self, ending: Ending) -> None:
         with self._place.database.write() as tx:
             ending(tx)
@@ -148,15 +155,22 @@ class _Attempt:
             if not self._place.blobs.exists(blob):
                 put()
 
-    def patiently(self, action: Callable[[], Answer]) -> Answer:
-        """Do it, again and again while the store is away. Raises Unavailable when that lasts too long."""
+    def patiently(self, action: Callable[[], Answer], *, until_cancelled: bool = True) -> Answer:
+        """Do it, again and again while the store is away or full.
+
+        Raises Unavailable when that lasts too long, or there is no time for it: the worker shuts down, or nobody wants
+        the run any more.
+        """
         until = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
                 return action()
             except Unavailable as reason:
-                # A worker that shuts down has no time for this; the lease tells the reconciler what became of the run.
-                if time.monotonic() > until or self._place.drain.is_asked:
+                self._heart.advance()  # waiting is not hanging
+                if self._heart.fenced:
+                    raise Fenced(*self._held) from None
+                cancelled = until_cancelled and self._heart.requested == "cancel"
+                if time.monotonic() > until or self._place.drain.is_asked or cancelled:
                     raise
                 log.warning("the store is away; trying again", run=self._claim.run_id, reason=str(reason))
                 time.sleep(_AWAY_SECONDS)
