@@ -1,0 +1,63 @@
+"""Workers are killed all the time: every run succeeds all the same, with the bits it has when nobody disturbs it."""
+
+import os
+import signal
+import time
+
+from tests.faults.history import check
+
+SPECS = [
+    {"network": {"layers": [{"units": 32, "dropout": 0.2}]}},
+    {"network": {"layers": [{"units": 32, "normalization": "batch"}]}},
+    {"schedule": {"name": "cosine"}, "optimizer": {"name": "adamw", "weight_decay": 0.01}},
+    {"sweep": {"seed": [0, 1, 2, 3, 4, 5, 6, 7]}},
+    {"validation": {"folds": 3}},
+]
+
+
+def test_every_run_survives_a_storm_of_kills(new_house, full, times, chance, tell):
+    house = new_house(workers=times(2, 4), checkpoint_seconds=0.2)
+    epochs = times(400, 2_000)  # a second or two, so that there is something to be hit
+    specs = [{"epochs": epochs, **spec} for spec in SPECS[: times(2, 5)]]
+    quiet = [house.ended(house.start(**spec)) for spec in specs]
+    assert [run.attempt for run in quiet] == [1] * len(specs), "nobody disturbs them"
+    count = times(8, 200)
+    ids = [house.start(**specs[index % len(specs)]) for index in range(count)]
+    house.in_mid_run(ids[0])
+    kills = 0
+    until = time.monotonic() + times(60, 3600)
+    while (final := count + len(specs) - unfinished(house)) < count + len(specs):
+        assert time.monotonic() < until, house.statuses()
+        if full or kills < 3:
+            kills += strike(house, chance)
+        time.sleep(chance.uniform(1, 5) if full else chance.uniform(0.2, 0.6))
+        revive(house)
+        tell(f"{kills} kills, {final} of {count + len(specs)} runs are final")
+    for index, id in enumerate(ids):
+        run = house.run(id)
+        assert (run.status, run.error) == ("succeeded", None), id
+        assert run.weights_sha256 == quiet[index % len(specs)].weights_sha256, id
+    assert kills >= 3
+    check(house)
+
+
+def unfinished(house):
+    return sum(count for status, count in house.statuses().items() if status in ("queued", "running"))
+
+
+def strike(house, chance):
+    """A random process of a random worker, be it the parent or a child, busy or idle."""
+    worker = chance.choice(house.workers)
+    victims = [worker.pid, *worker.children()] if worker.is_running() else []
+    if not victims:
+        return False
+    victim = chance.choice(victims)
+    os.kill(victim, signal.SIGKILL)
+    return True
+
+
+def revive(house):
+    """As `learnd up`, systemd or Kubernetes would."""
+    for worker in house.workers:
+        if not worker.is_running():
+            worker.start(ready=False)
