@@ -69,9 +69,12 @@ def acknowledge(tx: Connection, run_id: str, attempt: int) -> str:
     return _let_go(tx, _end(tx, run_id, attempt, "acknowledge"), {})
 
 
-def release(tx: Connection, run_id: str, attempt: int) -> str:
-    """The worker shuts down: the run is queued again at once and no crash is counted, or what was asked of it is so."""
-    return _let_go(tx, _end(tx, run_id, attempt, "drain"), {"reason": "drained"}, due_at=now())
+def release(tx: Connection, run_id: str, attempt: int, *, reason: str = "drained") -> str:
+    """The worker lets go of the run: it is queued again at once and no crash is counted, or what was asked of it is so.
+
+    `reason`, told with it: it shuts down, `drained`, or has waited in vain for room to write, `store_away`.
+    """
+    return _let_go(tx, _end(tx, run_id, attempt, "drain"), {"reason": reason}, due_at=now())
 
 
 @dataclass(frozen=True)

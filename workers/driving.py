@@ -144,7 +144,7 @@ class _Attempt:
 
     def handed_back(self, tx: Connection) -> None:
         """Queued again and no crash counted; or what was asked of it is so."""
-        finishing.release(tx, *self._held)
+        finishing.release(tx, *self._held, reason="drained" if self._place.drain.is_asked else "store_away")
 
     def end(self, ending: Ending) -> None:
         with self._place.database.write() as tx:
