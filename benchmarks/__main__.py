@@ -8,8 +8,9 @@ python -m benchmarks training.epoch only that one; the others' sections stay as 
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
-from benchmarks import latency, quality, results, training
+from benchmarks import latency, metrics, quality, results, training
 from benchmarks.report import Figure, table
 
 Part = Callable[[], Iterable[str]]  # yields lines of Markdown
@@ -21,10 +22,11 @@ def tabled(figures: Callable[[], Iterable[Figure]]) -> Part:
 
 PARTS: dict[str, Part] = {
     "latency": tabled(latency.figures),
+    **{f"metrics.{epochs}": tabled(partial(metrics.figures, epochs)) for epochs in (1_000, 10_000)},
     **{f"training.{name}": part for name, part in training.PARTS.items()},
     "quality": quality.lines,
 }
-ASKED_FOR = {"quality"}  # measured by name alone
+ASKED_FOR = {"metrics.10000", "quality"}  # measured by name alone
 
 
 def chosen(wanted: Iterable[str]) -> Iterator[str]:
