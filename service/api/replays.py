@@ -38,6 +38,7 @@ _BODY = {
 }
 _LIBRARIES = ("learnd", "torch")  # whose versions may change the bits
 _DEVICE = "cpu"
+_MOVED = " then "  # between the classes of exactness of a run that was trained in more than one
 
 
 @resource.route("")
@@ -138,10 +139,14 @@ def _differences(receipt: Mapping[str, Any]) -> list[dict[str, Any]]:
     here = {name: version(name) for name in _LIBRARIES}
     here |= {"cpu_capability": torch.backends.cpu.get_cpu_capability(), "device": _DEVICE}
     other = [f"{name} {told[name]} (here {mine})" for name, mine in here.items() if name in told and told[name] != mine]
-    if not other:
-        return []
-    message = f"The receipt's run had {', '.join(other)}: the same bits are promised only where these are the same."
-    return [{"column": None, "code": "exactness_differs", "message": message}]
+    said = []
+    if other:
+        said.append(
+            f"The receipt's run had {', '.join(other)}: the same bits are promised only where these are the same."
+        )
+    if _MOVED in receipt.get("exactness", ""):
+        said.append(f"It went on elsewhere than it began, which cannot be repeated: {receipt['exactness']}.")
+    return [{"column": None, "code": "exactness_differs", "message": " ".join(said)}] if said else []
 
 
 def _short(value: Any) -> str:

@@ -9,7 +9,7 @@ from service.schemas.fields import Text, Whole, Worded, with_schema
 from service.schemas.run_spec import MOST_EPOCHS, MOST_SEED, RunIn
 from service.schemas.shapes import Items, Labels, Object, StrictSchema
 
-MOST_GENERATIONS = 10_000
+MOST_GENERATIONS = 1_000
 MOST_SEEDS = 1 << 20
 
 

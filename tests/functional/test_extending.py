@@ -9,17 +9,9 @@ import pytest
 
 from tests.functional.running import IRIS, LONG, Service, wait_for
 
-PLAIN = {"seed": 3, "test": {"fraction": 0.2}}
 RUNS = {
-    "alone": PLAIN,
-    "early stopping": PLAIN | {"early_stopping": {"patience": 15}},
-    "dropout and batch normalisation": {
-        "network": {"layers": [{"units": 16, "dropout": 0.3, "normalization": "batch"}]},
-        "schedule": {"name": "step", "every": 4, "factor": 0.5, "warmup_epochs": 2},
-    },
-    "plateau": {"schedule": {"name": "plateau", "patience": 1, "threshold": 0.1}},
+    "alone": {"seed": 3, "test": {"fraction": 0.2}, "early_stopping": {"patience": 15}},
     "population": {"sweep": {"optimizer.learning_rate": [0.001, 0.01], "seed": [0, 1, 2, 3]}},
-    "shapes": {"sweep": {"network": [{"layers": []}, {"layers": [{"units": 9}]}]}, "ensemble": True},
     "folds": {"validation": {"folds": 3}, "sweep": {"seed": [0, 1]}},
 }
 FINALS = ("run.succeeded", "run.failed", "run.cancelled")

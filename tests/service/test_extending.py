@@ -180,6 +180,43 @@ def test_an_analysis_of_a_run_that_goes_on_is_of_the_weights_it_has(caller: Call
     }
 
 
+OF_EVERY_KIND = {
+    "early stopping": {"early_stopping": {"patience": 4}, "test": {"fraction": 0.2}},
+    "dropout and batch normalisation": {
+        "network": {"layers": [{"units": 16, "dropout": 0.3, "normalization": "batch"}]},
+        "schedule": {"name": "step", "every": 2, "factor": 0.5, "warmup_epochs": 2},
+    },
+    "plateau": {"schedule": {"name": "plateau", "patience": 1, "threshold": 0.1}},
+    "exponential": {
+        "schedule": {"name": "exponential", "factor": 0.9},
+        "optimizer": {"name": "rmsprop", "momentum": 0.9},
+    },
+    "shapes": {"sweep": {"network": [{"layers": []}, {"layers": [{"units": 9}]}], "seed": [0, 1]}, "ensemble": True},
+    "no validation": {"validation": None, "optimizer": {"name": "gd"}},
+    "one that fails": {"optimizer": {"name": "sgd"}, "sweep": {"optimizer.learning_rate": [0.01, 1e30, 0.1]}},
+    "folds": {"validation": {"folds": 3}, "sweep": {"seed": [0, 1]}},
+    "losses": {"target": "petal_width", "sweep": {"loss": ["squared_error", "huber"]}},
+}
+
+
+@pytest.mark.parametrize("asked", OF_EVERY_KIND.values(), ids=OF_EVERY_KIND)
+def test_going_on_again_and_again_comes_to_what_is_had_at_once(
+    caller: Caller, iris: str, asked: dict[str, Any]
+) -> None:
+    dataset = caller.dataset(iris)
+    straight = caller.trained(dataset, **asked, epochs=9)
+    run = caller.trained(dataset, **asked, epochs=3)
+    for to_epochs in (5, 9):
+        extend(caller, run, to_epochs)
+        caller.train()
+    found = caller.get(f"/v1/runs/{run['id']}")
+    same = ("status", "weights_sha256", "metrics", "best", "members", "spec", "rows", "warnings")
+    assert {name: found[name] for name in same} == {name: straight[name] for name in same}
+    curves = [caller.get(f"/v1/runs/{each['id']}/metrics?limit=1000")["data"] for each in (found, straight)]
+    assert curves[0] == curves[1]
+    assert caller.get(f"/v1/runs/{run['id']}/receipt")["legs"] == [3, 5]
+
+
 @pytest.mark.parametrize("asked", ["predictions", "weights"])
 def test_a_request_that_finds_the_old_weights_gone_has_the_new_ones(
     caller: Caller, iris: str, monkeypatch: pytest.MonkeyPatch, asked: str

@@ -248,6 +248,9 @@ def test_where_the_bits_may_differ_it_is_said(second: Caller, receipt: dict[str,
     assert "torch 1.0 (here " in said
     assert "cpu_capability NEON" in said
     assert "learnd" not in said
+    moved = {**receipt, "exactness": f"{receipt['exactness']} then torch 1.0, arm64 DEFAULT, cpu"}
+    warnings = {each["code"]: each for each in replay(second, moved).json["warnings"]}
+    assert "cannot be repeated" in warnings["exactness_differs"]["message"]
 
 
 def test_a_run_that_was_extended_or_stopped_is_told_to_its_worker(second: Caller, receipt: dict[str, Any]) -> None:
