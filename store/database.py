@@ -5,6 +5,7 @@ Nothing is opened before the first transaction, and a forked child opens its own
 
 import os
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +25,11 @@ from store.errors import Busy, Full
 _POSTGRES_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=30s"
 # Connections lost, or ended for standing still; shutdowns, deadlocks, lock time-outs, too many connections: all pass.
 _PASSING = ("08", "25P03", "40", "55P03", "53300", "57")
+# On SQLite: for whatever waits for a lock but the begin of a write, which is asked for again by itself.
+_BUSY_MILLISECONDS = 5000
+_ASK_AGAIN_SECONDS = (0.001, 0.004)
+_OTHERS_SECONDS = 0.001
+_WRITES_UNTIL = "learnd_writes_until"  # of a transaction, the moment until which it may wait to begin
 
 
 class Database:
@@ -38,11 +44,8 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one moment of the database and changes nothing."""
         self._after_fork()
-        if self._sqlite:
-            options: dict[str, Any] = {"sqlite_begin": "BEGIN"}
-        else:
-            options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        with _translated(), self._begun(options, time.monotonic() + self.deadline) as tx:
+        options = {} if self._sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with _translated(), _begun(self._engine, options) as tx:
             yield tx
             tx.rollback()
 
@@ -51,7 +54,7 @@ class Database:
         """A transaction that commits when left, and rolls back when left by an exception. Not to be nested."""
         self._after_fork()
         until = time.monotonic() + self.deadline
-        with _translated(), self._turn(until), self._begun({"sqlite_begin": "BEGIN IMMEDIATE"}, until) as tx:
+        with _translated(), self._turn(until), _begun(self._engine, {_WRITES_UNTIL: until}) as tx:
             yield tx
             tx.commit()
 
@@ -63,6 +66,7 @@ class Database:
         self._engine = _engine(self.url, self.deadline)
         self._sqlite = self._engine.dialect.name == "sqlite"
         self._lock = threading.Lock()
+        self._wrote_at = 0.0
 
     def _after_fork(self) -> None:
         if self._pid != os.getpid():
@@ -71,28 +75,19 @@ class Database:
 
     @contextmanager
     def _turn(self, until: float) -> Iterator[None]:
-        # SQLite has one writer. Threads that queue here take turns; polling its lock they would starve each other.
+        # SQLite has one writer. Threads that queue here take turns; polling its lock they would starve each other. And
+        # a process that has just written lets others ask: beside 7 that never paused, one waited 8 s for its turn.
         if not self._sqlite:
             yield
             return
         if not self._lock.acquire(timeout=max(0.0, until - time.monotonic())):
             raise Busy("another thread writes")
         try:
+            time.sleep(max(0.0, self._wrote_at + _OTHERS_SECONDS - time.monotonic()))
             yield
         finally:
+            self._wrote_at = time.monotonic()
             self._lock.release()
-
-    def _begun(self, options: dict[str, Any], until: float) -> Connection:
-        """A connection in a transaction: on SQLite tried again, with jitter, while others hold the lock."""
-        while True:
-            try:
-                return _connect(self._engine, options)
-            except DBAPIError as error:
-                wait = random.uniform(0.005, 0.05)  # noqa: S311 - jitter, no secret
-                # Elsewhere busy means away: whoever asks is better told at once than kept waiting with all the others.
-                if not (self._sqlite and isinstance(_meaning(error), Busy)) or time.monotonic() + wait > until:
-                    raise
-                time.sleep(wait)
 
 
 def upsert(tx: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -135,16 +130,42 @@ def _dumps(value: Any) -> str:
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={_BUSY_MILLISECONDS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
 def _begin_sqlite(tx: Connection) -> None:
     # Said here since the driver would begin a deferred one late, and a read that turns to writing fails at once.
-    tx.exec_driver_sql(tx.get_execution_options().get("sqlite_begin", "BEGIN"))
+    until = tx.get_execution_options().get(_WRITES_UNTIL)
+    if until is None:
+        tx.exec_driver_sql("BEGIN")
+    else:
+        _begin_writing(tx.connection.dbapi_connection, until)
 
 
-def _connect(engine: Engine, options: dict[str, Any]) -> Connection:
+def _begin_writing(connection: Any, until: float) -> None:
+    """Waits for SQLite's one write lock, asking at random moments.
+
+    SQLite's own waiting asks the more seldom the longer it has waited, up to ten times a second. Beside a process that
+    writes without a pause it starved others for seconds; asking at random every process is as likely as any to be next.
+    """
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                wait = random.uniform(*_ASK_AGAIN_SECONDS)  # noqa: S311 - no secret
+                if not _is_locked(error) or time.monotonic() + wait > until:
+                    raise
+                time.sleep(wait)
+            else:
+                return
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+
+
+def _begun(engine: Engine, options: dict[str, Any]) -> Connection:
     tx = engine.connect().execution_options(**options)
     try:
         tx.begin()
@@ -160,18 +181,17 @@ def _translated() -> Iterator[None]:
         yield
     except PoolTimeout as error:
         raise Busy("every connection is in use") from error
-    except DBAPIError as error:
-        meaning = _meaning(error)
+    except (DBAPIError, sqlite3.Error) as error:
+        meaning = _meaning(error.orig if isinstance(error, DBAPIError) else error)
         if meaning is None:
             raise
         raise meaning from error
 
 
-def _meaning(error: DBAPIError) -> Busy | Full | None:
+def _meaning(cause: BaseException | None) -> Busy | Full | None:
     """What the driver's error means to a caller who did nothing wrong; None for our own mistakes."""
-    cause = error.orig
     name = getattr(cause, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+    if _is_locked(cause):
         return Busy("the database is locked")
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE")):
         return Full("the database's disk is full")
@@ -184,3 +204,7 @@ def _meaning(error: DBAPIError) -> Busy | Full | None:
         if state is not None and state.startswith(_PASSING):
             return Busy("the database is busy or restarting")
     return None
+
+
+def _is_locked(error: BaseException | None) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))

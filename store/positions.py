@@ -35,8 +35,8 @@ def _in_queue(tx: Connection, queue: str, asked: Sequence[Run]) -> dict[str, int
         near[priority].append(id)
 
     def before(run: Run) -> int:
-        urgent = sum(count for priority, count, _ in counted if priority > run.priority)
-        as_urgent = sum(count for priority, _, count in counted if priority == run.priority)
-        return urgent + int(as_urgent) + bisect_left(near[run.priority], run.id)
+        urgent = sum(int(count) for priority, count, _ in counted if priority > run.priority)
+        as_urgent = sum(int(count) for priority, _, count in counted if priority == run.priority)
+        return urgent + as_urgent + bisect_left(near[run.priority], run.id)
 
     return {run.id: before(run) for run in asked}

@@ -230,3 +230,12 @@ def test_what_is_not_finite_is_null_in_json_and_the_order_of_keys_stays(database
         tx.execute(insert(networks).values(id="n", tenant_id=tenants.LOCAL, layers=layers, created_at=when))
         found = tx.execute(select(networks.c.layers)).scalar_one()
     assert [list(layer.items()) for layer in found] == [[("z", None), ("a", None), ("m", 1.5)]]
+
+
+def test_waiting_for_sqlites_lock_is_short_for_its_begin_alone(sqlite_url):
+    database = Database(sqlite_url)
+    with database.write() as tx:
+        assert tx.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
+    with database.read() as tx:
+        assert tx.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
+    database.close()
