@@ -47,6 +47,7 @@ Action = Callable[[Connection], Any]
 
 STEPS_A_WALK = 100
 LATER = 3600.0
+OF_RUNS = ("leases", "events", "checkpoints", "metric_chunks", "members", "analyses")
 ME: dict[str, Any] = {"worker": "wk_1", "slot_pid": 1, "owner": ProcessIdentity.current()}
 
 died = object()  # the answer of one who died before the commit
@@ -79,6 +80,7 @@ class Store(RuleBasedStateMachine):
         self.runs: list[Run] = []
         self.attempts: list[Attempt] = []
         self.sights: list[tuple[Run, expiry.Lease]] = []
+        self.told: Any = None
         self.analyses: dict[str, Analysis] = {}
         self.analysing: list[tuple[Analysis, analysing.Claim]] = []
         self.analyses_seen: list[tuple[Analysis, analysing.Lease]] = []
@@ -103,7 +105,7 @@ class Store(RuleBasedStateMachine):
 
     def _everything(self) -> dict[str, list[Any]]:
         with self.database.read() as tx:
-            return {table.name: tx.execute(select(table)).all() for table in metadata.sorted_tables}
+            return {name: tx.execute(select(metadata.tables[name])).all() for name in ("runs", *OF_RUNS)}
 
     def _going(self) -> list[Run]:
         return [run for run in self.runs if run.status not in FINAL]
@@ -442,16 +444,19 @@ class Store(RuleBasedStateMachine):
         self.walks.steps += 1
         self.found = self._everything()
         rows: dict[str, dict[str, list[Any]]] = {run.id: {} for run in self.runs}
-        for name in ("leases", "events", "checkpoints", "metric_chunks", "members", "analyses"):
+        for name in OF_RUNS:
             for row in self.found[name]:
                 rows[row.run_id].setdefault(name, []).append(row)
         of_runs = {row.id: row for row in self.found["runs"]}
         assert of_runs.keys() == rows.keys()
         for run in self.runs:
             self._agree(run, of_runs[run.id], rows[run.id])
-        with self.database.read() as tx:
-            measured = [[each["value"] for each in metrics.page(tx, LOCAL, run.id).data] for run in self.runs]
-        assert measured == [list(range(1, run.told + 1))[:50] for run in self.runs]
+        told = (self.found["metric_chunks"], [run.told for run in self.runs])
+        if told != self.told:
+            self.told = told
+            with self.database.read() as tx:
+                measured = [[each["value"] for each in metrics.page(tx, LOCAL, run.id).data] for run in self.runs]
+            assert measured == [list(range(1, run.told + 1))[:50] for run in self.runs]
 
     def _agree(self, run: Run, row: Any, rows: dict[str, list[Any]]) -> None:
         assert (row.status, row.requested, row.attempt) == (run.status, run.requested, run.attempt)
