@@ -35,6 +35,8 @@ def answers(table: DataTable, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def spec(table: DataTable, seed: int) -> dict[str, Any]:
     task = "regression" if table.classes is None else "binary" if table.classes == 2 else "multiclass"
     recipe = supplied(DEFAULT, table.rows, ())
+    if task == "regression":
+        recipe["label_smoothing"] = 0.0  # there are no labels
     if recipe["initialization"] == "auto":
         recipe["initialization"] = AUTO_INITIALIZATION
     return {

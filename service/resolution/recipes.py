@@ -35,7 +35,7 @@ STANDARD_1: Settings = {
     "scaling": "standard",
     "label_smoothing": 0.0,
 }
-FEW_ROWS = 1_000  # up to which a tenth of them says too little of which epoch was best
+FEW_ROWS = 1_000  # up to which a network is soon too sure of what it has seen
 MANY_ROWS = 20_000  # above which 60 epochs in steps of 32 rows are more than it takes
 
 
@@ -46,7 +46,7 @@ def standard_1(_rows: int) -> Settings:
 def standard_2(rows: int) -> Settings:
     layer = {"units": 128, "activation": "gelu", "dropout": 0.2, "normalization": None}
     few, many = rows <= FEW_ROWS, rows > MANY_ROWS
-    rate = 1e-3 if few else 4e-3
+    rate = 5e-4 if few else 4e-3
     return {
         **STANDARD_1,
         "network": {"layers": [dict(layer) for _ in range(3)]},
@@ -54,9 +54,10 @@ def standard_2(rows: int) -> Settings:
         "schedule": {"name": "cosine", "warmup_epochs": 0, "floor": 0.0},
         "epochs": 100 if few else 40 if many else 60,
         "batch_size": 128 if many else 32,
-        "validation": {"fraction": 0.2 if few else 0.1},
+        "validation": {"fraction": 0.1},
         "initialization": "lecun",
         "scaling": "standard" if few else "robust",
+        "label_smoothing": 0.15 if few else 0.0,
     }
 
 
@@ -65,17 +66,18 @@ RECIPES: Mapping[str, Callable[[int], Settings]] = {"standard-1": standard_1, DE
 AUTO_INITIALIZATION = "xavier"  # also for relu, where it was better than He's on every table: docs/decisions.md, 5
 # Fields that say what they say only beside others, and which those are.
 COMPANY: Mapping[str, tuple[str, ...]] = {
-    "network": ("scaling", "initialization"),
-    "optimizer": ("schedule", "epochs"),
-    "schedule": ("optimizer", "epochs"),
-    "epochs": ("optimizer", "schedule"),
+    "network": ("scaling", "initialization", "label_smoothing"),
+    "optimizer": ("schedule", "epochs", "label_smoothing"),
+    "schedule": ("optimizer", "epochs", "label_smoothing"),
+    "epochs": ("optimizer", "schedule", "label_smoothing"),
+    "loss": ("label_smoothing",),
 }
 
 
 def supplied(name: str, rows: int, named: Collection[str]) -> dict[str, Any]:
     """What this recipe has for a dataset of so many rows, where the request names these fields."""
     lost = {each for field in named if field in COMPANY for each in (field, *COMPANY[field])}
-    return {**RECIPES[name](rows), **{field: STANDARD_1[field] for field in lost}}
+    return {**RECIPES[name](rows), **{field: STANDARD_1[field] for field in lost & STANDARD_1.keys()}}
 
 
 def named_by(asked: Mapping[str, Any]) -> set[str]:

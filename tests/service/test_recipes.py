@@ -14,7 +14,7 @@ from tests.service.callers import Caller
 ROWS = (150, 1_000, 1_001, 20_000, 20_001, 1_000_000)
 HASHES = {
     "standard-1": "2f819b670405c484c551e5ced661c1f1170c02c26c3e670130893c06b9b8d252",
-    "standard-2": "498c82e0ac7a980c13b0ee6b98dd83cf5c3d00ac0ccd081ef0a4b008503ddccb",
+    "standard-2": "910d28fc46e5ca2f0a42302152f1e2e212839fb1c0462f630b40c618607d0627",
 }
 
 
@@ -29,14 +29,15 @@ def test_what_a_name_stands_for_never_changes(name: str) -> None:
     [
         ({}, set()),
         ({"seed": 3, "batch_size": 8, "validation": None, "scaling": "none"}, set()),
-        ({"epochs": 10}, {"optimizer", "schedule"}),
-        ({"optimizer": {}}, {"schedule", "epochs"}),
-        ({"schedule": {"name": "step"}, "epochs": 5}, {"optimizer"}),
-        ({"network": {"layers": []}}, {"scaling", "initialization"}),
-        ({"network": {"layers": []}, "scaling": "robust"}, {"initialization"}),
+        ({"epochs": 10}, {"optimizer", "schedule", "label_smoothing"}),
+        ({"optimizer": {}}, {"schedule", "epochs", "label_smoothing"}),
+        ({"schedule": {"name": "step"}, "epochs": 5}, {"optimizer", "label_smoothing"}),
+        ({"network": {"layers": []}}, {"scaling", "initialization", "label_smoothing"}),
+        ({"network": {"layers": []}, "scaling": "robust"}, {"initialization", "label_smoothing"}),
+        ({"loss": "cross_entropy"}, {"label_smoothing"}),
         ({"sweep": {"seed": [1, 2]}}, set()),
-        ({"sweep": {"optimizer.learning_rate": [0.1]}}, {"optimizer", "schedule", "epochs"}),
-        ({"members": [{"seed": 1}, {"network": "net_1"}]}, {"network", "scaling", "initialization"}),
+        ({"sweep": {"optimizer.learning_rate": [0.1]}}, {"optimizer", "schedule", "epochs", "label_smoothing"}),
+        ({"members": [{"seed": 1}, {"network": "net_1"}]}, {"network", "scaling", "initialization", "label_smoothing"}),
     ],
 )
 def test_who_names_a_part_of_a_set_has_the_rest_from_the_plainest(asked: dict[str, Any], plain: set[str]) -> None:
