@@ -26,10 +26,10 @@ SPEC = {"target": "species", "network": {"layers": [{"units": 32}, {"units": 32}
 
 
 @contextmanager
-def service() -> Iterator[httpx2.Client]:
-    """`learnd up` with nothing configured, in a folder of its own, once its worker is warm."""
+def service(**configured: str) -> Iterator[httpx2.Client]:
+    """`learnd up`, in a folder of its own, once its worker is warm; configured as is said, and nothing else."""
     with tempfile.TemporaryDirectory(prefix="learnd-bench-") as folder:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LEARND_")}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LEARND_")} | configured
         command = [Path(sys.executable).parent / "learnd", "up", "--port", "0", "--data-dir", Path(folder) / "data"]
         with (
             (Path(folder) / "log").open("w") as log,
