@@ -14,6 +14,7 @@ log = structlog.get_logger(__name__)
 
 _TASK = "learnd.work"
 _WAITING = 256  # bells; beyond it the reconciler is told enough by the rows
+_ENOUGH = 64  # unheard in a queue: each is heard as "claim until there is nothing", and more would only fill the broker
 
 
 class Bell:
@@ -55,13 +56,20 @@ class Bell:
                 self._ringer.start()
 
     def _ring_on(self) -> None:
-        assert self._celery is not None
         while True:
             queue_name, run_id = self._bells.get()
             try:
-                self._celery.send_task(_TASK, args=[run_id], queue=queue_name, retry=False, ignore_result=True)
+                self._send(queue_name, run_id)
             except Exception as error:  # noqa: BLE001  (whatever the transport raises, the row stands)
                 log.warning("bell not heard", run=run_id, error=str(error))
+
+    def _send(self, queue_name: str, run_id: str) -> None:
+        assert self._celery is not None
+        with self._celery.producer_or_acquire() as producer:
+            if producer.channel.queue_declare(queue_name).message_count < _ENOUGH:
+                self._celery.send_task(
+                    _TASK, args=[run_id], queue=queue_name, producer=producer, retry=False, ignore_result=True
+                )
 
 
 def _producer(broker_url: str) -> Celery:

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import structlog
 from celery import Celery
+from celery.exceptions import OperationalError
 from sqlalchemy import Connection
 
 from store import analyses, analysing, expiry, idempotency, tenants, waiting, workers
@@ -188,8 +189,8 @@ class Reconciler:
                     there = connection.default_channel.queue_declare(queue).message_count
                     for _ in range(bells - there):
                         self._app.send_task(TASK, queue=queue, connection=connection, retry=False, ignore_result=True)
-        except self._app.connection_for_write().connection_errors as error:
-            log.warning("the broker is away", reason=str(error))
+        except (OperationalError, *self._app.connection_for_write().connection_errors) as error:
+            log.warning("the broker is away, or has no room", reason=str(error))
 
 
 def main() -> None:

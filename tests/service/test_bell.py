@@ -113,3 +113,18 @@ def test_bells_past_what_can_wait_are_dropped_and_never_block() -> None:
         for _ in range(10_000):
             bell.ring("cpu", "run_x")
         assert time.monotonic() - begin < 2
+
+
+def test_bells_that_nobody_hears_do_not_fill_the_broker(broker: tuple[str, subprocess.Popen[bytes]]) -> None:
+    bell = Bell(broker[0])
+    with redis.Redis(unix_socket_path=broker[0].removeprefix("redis+socket://")) as client:
+        for _ in range(100):
+            bell.ring("gpu", "run_x")
+        bell.ring("cpu", "run_y")  # rung in order: once it is there, so are the others
+        assert len(_bells(broker[0], 1)) == 1
+        assert client.llen("gpu") == 64
+        client.delete("gpu")
+        bell.ring("gpu", "run_z")
+        bell.ring("cpu", "run_z")
+        assert len(_bells(broker[0], 2)) == 2
+        assert client.llen("gpu") == 1

@@ -1,7 +1,9 @@
 """Who takes which runs: a worker hears the bells of its queues, and claims from them in their order."""
 
 import pytest
+import redis
 
+from service.supervision.embedded_valkey import socket_in
 from tests.workers.running import wait_for
 from workers.app import create_app
 from workers.reconciler import Reconciler
@@ -62,3 +64,12 @@ def test_nothing_is_rung_in_a_queue_that_nobody_serves(yard, reconciler):
     assert reconciler._wanted_bells() == {"cpu": 0}
     reconciler.look()
     assert yard.run(id).status == "queued"
+
+
+def test_a_broker_without_room_does_not_end_the_reconciler(yard, reconciler):
+    with redis.Redis(unix_socket_path=str(socket_in(yard.sockets))) as client:
+        client.config_set("maxmemory", 1)
+        reconciler._ring({"cpu": 1})
+        client.config_set("maxmemory", 0)
+        reconciler._ring({"cpu": 1})
+        assert client.llen("cpu") == 1
