@@ -6,6 +6,8 @@ keys count.
 """
 
 import re
+from contextlib import suppress
+from functools import partial
 from uuid import uuid4
 
 from flask import Flask, Response, g, request
@@ -15,6 +17,7 @@ from service.parts import parts
 from service.problems import Forbidden, Unauthorized
 from store import keys, tenants
 from store.database import Database
+from store.errors import Unavailable
 from store.settings import Settings
 
 OPEN = frozenset({"health.Alive", "health.Ready"})
@@ -23,17 +26,28 @@ _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _PREDICTING = frozenset({"predictions.RunPredictions"})
 
 
-def register(app: Flask) -> None:
+def register(app: Flask, settings: Settings, database: Database) -> None:
+    first_key = _FirstKey(settings.bootstrap_key, database)
+    with suppress(Unavailable):  # then it is made before anybody is admitted
+        first_key.make()
     app.before_request(_name_request)
-    app.before_request(_admit)
+    app.before_request(partial(_admit, first_key))
     app.after_request(_tell_request_id)
 
 
-def make_first_key(settings: Settings, database: Database) -> None:
+class _FirstKey:
     """The key that the settings give, if any, with every scope; one that is there already stays as it is."""
-    if settings.bootstrap_key:
-        with database.write() as tx:
-            keys.create(tx, tenants.LOCAL, keys.SCOPES, secret=settings.bootstrap_key)
+
+    def __init__(self, secret: str, database: Database) -> None:
+        self._secret = secret
+        self._database = database
+
+    def make(self) -> None:
+        """Once. Raises Unavailable."""
+        if self._secret:
+            with self._database.write() as tx:
+                keys.create(tx, tenants.LOCAL, keys.SCOPES, secret=self._secret)
+            self._secret = ""
 
 
 def _name_request() -> None:
@@ -47,9 +61,10 @@ def _tell_request_id(response: Response) -> Response:
     return response
 
 
-def _admit() -> None:
+def _admit(first_key: _FirstKey) -> None:
     if request.endpoint in OPEN:
         return
+    first_key.make()
     with parts().database.read() as tx:
         if not keys.any_exist(tx):
             _check_browser()

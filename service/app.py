@@ -50,7 +50,6 @@ def create_app(settings: Settings) -> Flask:
     # The server has threads enough; torch's own would only fight them, and the training beside them, for the cores.
     torch.set_num_threads(1)
     database = Database(settings.database)
-    access.make_first_key(settings, database)
     blobs = Blobs(settings.blobs, settings.data_dir / "cache")
     app = Flask("learnd", static_folder=None)
     app.config.update(
@@ -74,7 +73,7 @@ def create_app(settings: Settings) -> Flask:
             streams=Streams(settings.max_streams),
         ),
     )
-    access.register(app)
+    access.register(app, settings, database)
     unread.register(app)
     interface = Interface(app)
     for each in RESOURCES:

@@ -8,6 +8,7 @@ import pytest
 
 from service.exposure import Exposed
 from store import keys, tenants
+from store.errors import Busy
 from tests.service.callers import Caller
 
 NO_ID = "0" * 26
@@ -74,6 +75,22 @@ def test_without_a_key_every_route_but_health_is_closed(keyed: Caller) -> None:
 def test_a_wrong_key_is_none(keyed: Caller, headers: dict[str, str]) -> None:
     assert keyed.client.get("/v1/runs", headers=headers).status_code == 401
     assert keyed.client.get("/v1/runs?key=" + SECRET, headers=headers).status_code == 401
+
+
+def test_nobody_is_admitted_before_the_first_key_could_be_made(
+    new_caller: Callable[..., Caller], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise Busy("away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(keys, "create", away)
+        client = new_caller(bootstrap_key=SECRET).client
+        assert client.get("/v1/runs").status_code == 503
+        assert client.get("/v1/runs", headers=bearer(SECRET)).status_code == 503
+        assert client.get("/healthz").status_code == 200
+    assert client.get("/v1/runs").status_code == 401
+    assert client.get("/v1/runs", headers=bearer(SECRET)).status_code == 200
 
 
 def test_the_bootstrap_key_opens_everything_from_anywhere(keyed: Caller) -> None:
