@@ -46,13 +46,16 @@ def unfinished(house):
 
 
 def strike(house, chance):
-    """A random process of a random worker, be it the parent or a child, busy or idle."""
-    worker = chance.choice(house.workers)
-    victims = [worker.pid, *worker.children()] if worker.is_running() else []
-    if not victims:
+    """A random child or parent, idle or in mid-run; none that still starts, nor the last that works: on a slow machine
+    nothing would ever be done.
+    """
+    warm = {slot.pid for slot in house.slots()}
+    workers = {worker.pid: warm.intersection(worker.children()) for worker in house.workers if worker.is_running()}
+    victims = {parent: children for parent, children in workers.items() if children}
+    if len(victims) < 2:
         return False
-    victim = chance.choice(victims)
-    os.kill(victim, signal.SIGKILL)
+    parent = chance.choice(sorted(victims))
+    os.kill(chance.choice([parent, *sorted(victims[parent])]), signal.SIGKILL)
     return True
 
 
