@@ -263,8 +263,10 @@ def test_a_run_that_was_extended_or_stopped_is_told_to_its_worker(second: Caller
     assert run.replay == {"of": receipt["run"], "weights_sha256": receipt["weights_sha256"], "epochs": 3}
 
 
-def test_it_can_be_extended_and_stays_what_it_was(second: Caller, receipt: dict[str, Any]) -> None:
-    run = replayed(second, receipt)
+def test_it_can_be_extended_and_stays_what_it_was(first: Caller, second: Caller, flowers: str) -> None:
+    origin = first.trained(flowers, epochs=4, validation=None)
+    run = replayed(second, first.get(f"/v1/runs/{origin['id']}/receipt"))
+    assert run["replay"] == {"of": origin["id"], "identical": True}
     extended = second.client.post(f"/v1/runs/{run['id']}/extend", json={"to_epochs": 6})
     assert (extended.status_code, extended.json["replay"]) == (202, run["replay"])
     second.train()
