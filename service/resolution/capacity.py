@@ -16,19 +16,30 @@ from service.problems import Invalid
 from store.datasets import Dataset
 from store.settings import Settings
 
+_WRITTEN_A_SECOND = 100 << 20  # bytes, which any disk that one would train on takes
+_FLOAT = 4  # bytes
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def check(spec: Mapping[str, Any], dataset: Dataset, rows: Mapping[str, int], outputs: int, settings: Settings) -> int:
-    """The run's memory estimate in bytes. Raises Invalid where weights or memory would be too many."""
+    """The run's memory estimate in bytes. Raises Invalid where weights or memory would be too many, or its state too
+    large to be written while a worker that shuts down may still take its time.
+    """
     columns, embeddings = encoded_columns(dataset, spec["features"])
     inputs = columns + sum(each.units - 1 for each in embeddings)
     tables = sum(each.categories * each.units for each in embeddings)
-    networks = Counter(member.network for member in members_of(spec))
-    parameters = sum(count * (tables + _parameters(network, inputs, outputs)) for network, count in networks.items())
+    kinds = Counter((member.network, len(member.optimizer.moments)) for member in members_of(spec))
+    weights = {kind: count * (tables + _parameters(kind[0], inputs, outputs)) for kind, count in kinds.items()}
+    parameters = sum(weights.values())
     where = next((field for field in ("members", "sweep") if spec[field]), "network")
     if parameters > settings.max_parameters:
         raise Invalid({where: f"at most {settings.max_parameters} weights in all; this needs {parameters}"})
+    # As a checkpoint has it: the weights, the best ones, and what the optimizer remembers of each.
+    state = sum(_FLOAT * (2 + moments) * count for (_, moments), count in weights.items())
+    writable = int(settings.drain_seconds * _WRITTEN_A_SECOND)
+    if state > writable:
+        told = f"{settings.drain_seconds:g} s, {writable} bytes; this one's is {state}"
+        raise Invalid({where: f"a run whose state of training can be written in {told}"})
     needed = memory_bytes(spec, sum(rows.values()), columns, outputs, embeddings)
     there = settings.max_memory_bytes or machine_memory()
     if needed > there:
