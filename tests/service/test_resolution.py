@@ -264,7 +264,7 @@ def test_what_would_not_fit_is_refused_before_it_is_queued(new_caller: Callable[
     assert "weights in all" in caller.ask(caller.dataset(iris), sweep={"seed": [0, 1]}).json["errors"]["sweep"][0]
 
 
-def test_a_run_whose_checkpoint_would_outlast_the_drain_is_refused(new_caller: Callable[..., Caller], iris: str) -> None:
+def test_a_run_whose_state_could_not_be_saved_in_time_is_refused(new_caller: Callable[..., Caller], iris: str) -> None:
     state = 4 * (2 + 2) * (4 * 50 + 50 + 50 * 3 + 3)  # weights, best weights and two moments, of four bytes each
     asked: dict[str, Any] = {"network": {"layers": [{"units": 50}]}, "optimizer": {"name": "adam"}}
     caller = new_caller(drain_seconds=(state + 1) / (100 << 20))
