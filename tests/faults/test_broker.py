@@ -1,6 +1,7 @@
 """The broker is killed, emptied, frozen: bells are lost by it and nothing else, and no run waits for a lost one."""
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import redis
 
@@ -33,6 +34,11 @@ def test_killed_or_emptied_while_runs_wait(house, times, tell):
     assert house.slot_of(long) == slot
     house.verb(long, "stop")
     _trained_at_the_first_attempt(house, [long, *waiting])
+    # Now nobody is at work who would find the next one by himself, and the bell that it had is gone.
+    late = house.start(epochs=2, not_before=(datetime.now(UTC) + timedelta(seconds=1)).isoformat())
+    _empty(house)
+    house.reached(late, "running", "succeeded", seconds=BACK_SECONDS)
+    _trained_at_the_first_attempt(house, [late])
 
 
 def test_killed_or_frozen_it_holds_up_nobody_and_is_found_when_it_returns(new_house, times, tell):
