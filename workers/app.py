@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import warnings
 from importlib import import_module
 from typing import Any
@@ -23,6 +24,7 @@ from workers.drain import Drain
 
 log = structlog.get_logger(__name__)
 
+_FAILED_START_SECONDS = 5.0  # before the next child may try: loading torch for nothing takes a whole core
 _CHILD_START_SECONDS = 300  # importing torch from a cold disk takes longer than the 4 s that Celery allows
 
 
@@ -68,6 +70,7 @@ def create_worker(settings: Settings) -> Any:
             slots.append(import_module("workers.slot").Slot(settings, drain, worker, parent))
         except Exception:
             log.exception("a child could not start")
+            time.sleep(_FAILED_START_SECONDS)
             raise SystemExit(os.EX_SOFTWARE) from None  # Celery would go on with a child that cannot work
 
     def end_child(**_: Any) -> None:
