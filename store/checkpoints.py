@@ -38,11 +38,13 @@ def newest_first(tx: Connection, run_id: str) -> list[Checkpoint]:
 def advance(tx: Connection, run_id: str, attempt: int, checkpoint: Checkpoint) -> list[str]:
     """Makes it the run's newest; the blobs that no row names any more, to be deleted after the commit.
 
-    The run has got further, so its crashes are forgotten. Fenced if the attempt is over.
+    If the run has got further by it, its crashes are forgotten. One of the place where the attempt began is no further:
+    what crashes at the next step would crash for ever. Fenced if the attempt is over.
     """
     freed = keep(tx, run_id, attempt, checkpoint, KEPT)
     moves.lock(tx, run_id)  # against a verb that tells at the same moment
-    tx.execute(update(runs).where(runs.c.id == run_id).values(crashes=0))
+    if sum(each.step >= checkpoint.step for each in newest_first(tx, run_id)) == 1:
+        tx.execute(update(runs).where(runs.c.id == run_id).values(crashes=0))
     events.append(tx, run_id, "run.checkpointed", {"epoch": checkpoint.epoch, "step": checkpoint.step})
     return freed
 

@@ -73,6 +73,18 @@ def test_a_run_that_gets_further_may_crash_as_often_again(house):
     assert claim.attempt == 6
 
 
+def test_a_run_that_is_saved_where_it_stood_before_has_got_no_further(house):
+    claim = house.start()
+    advance(house, claim, 5)
+    for crashes in (1, 2):
+        crash(house, claim)
+        claim = house.claim()
+        advance(house, claim, 5)
+        assert house.run(claim).crashes == crashes
+    crash(house, claim)
+    assert house.run(claim).error["code"] == "worker_lost"
+
+
 def test_how_a_run_ended_stays_of_one_that_succeeded_and_nothing_of_any_other(house):
     claim = house.start()
     advance(house, claim, 1)
