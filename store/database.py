@@ -193,7 +193,7 @@ def _meaning(cause: BaseException | None) -> Busy | Full | None:
     name = getattr(cause, "sqlite_errorname", "")
     if _is_locked(cause):
         return Busy("the database is locked")
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE")):
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")):
         return Full("the database's disk is full")
     if isinstance(cause, psycopg.Error):
         state = cause.sqlstate
