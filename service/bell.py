@@ -14,6 +14,7 @@ log = structlog.get_logger(__name__)
 
 _TASK = "learnd.work"
 _WAITING = 256  # bells; beyond it the reconciler is told enough by the rows
+_PING_SECONDS = 0.4
 _ENOUGH = 64  # unheard in a queue: each is heard as "claim until there is nothing", and more would only fill the broker
 
 
@@ -35,11 +36,13 @@ class Bell:
             log.debug("bell dropped", run=run_id)
 
     def answers(self) -> bool:
-        """Whether the broker answers within its time-out."""
+        """Whether the broker answers at once: whoever asks is a probe that gives up after a second itself."""
         if self._celery is None:
             return False
         try:
             with self._celery.connection_for_write() as connection:
+                connection.transport_options.update(socket_connect_timeout=_PING_SECONDS, socket_timeout=_PING_SECONDS)
+                connection.ensure_connection(max_retries=0)
                 connection.default_channel.client.ping()
         except Exception as error:  # noqa: BLE001  (whatever the transport raises means no)
             log.debug("broker does not answer", error=str(error))

@@ -17,6 +17,7 @@ from service.supervision.embedded_valkey import command, find_server, private_fo
 from tests.service.callers import Caller
 
 ATTENTION = 10.0  # seconds in which a bell is surely heard
+PROBED = 1.5  # a probe that waits for a second gets its answer, beside what else this machine does
 QUICK = 0.5  # a request that waited for a broker would take longer: its time-outs are 2 s
 
 
@@ -88,7 +89,7 @@ def test_a_frozen_broker_holds_up_nobody(
         assert time.monotonic() - begin < QUICK
     begin = time.monotonic()
     assert caller.get("/readyz")["broker"] == "unreachable"
-    assert time.monotonic() - begin < ATTENTION
+    assert time.monotonic() - begin < PROBED
     os.kill(process.pid, signal.SIGCONT)
     assert len(_bells(url, 2)) >= 2
 
@@ -100,8 +101,10 @@ def test_a_broker_that_is_away_holds_up_nobody(new_caller: Callable[..., Caller]
         begin = time.monotonic()
         caller.run(dataset)
         assert time.monotonic() - begin < QUICK
+    begin = time.monotonic()
     answer = caller.client.get("/readyz")
     assert (answer.status_code, answer.json["broker"]) == (200, "unreachable")
+    assert time.monotonic() - begin < PROBED
 
 
 def test_bells_past_what_can_wait_are_dropped_and_never_block() -> None:
