@@ -29,6 +29,7 @@ _PASSING = ("08", "25P03", "40", "55P03", "53300", "57")
 _BUSY_MILLISECONDS = 5000
 _ASK_AGAIN_SECONDS = (0.001, 0.004)
 _OTHERS_SECONDS = 0.001
+_SHARED_SECONDS = 1.0
 _WRITES_UNTIL = "learnd_writes_until"  # of a transaction, the moment until which it may wait to begin
 
 
@@ -54,9 +55,14 @@ class Database:
         """A transaction that commits when left, and rolls back when left by an exception. Not to be nested."""
         self._after_fork()
         until = time.monotonic() + self.deadline
-        with _translated(), self._turn(until), _begun(self._engine, {_WRITES_UNTIL: until}) as tx:
-            yield tx
-            tx.commit()
+        with _translated(), self._turn(until):
+            asked_at = time.monotonic()
+            with _begun(self._engine, {_WRITES_UNTIL: until}) as tx:
+                begun_at = time.monotonic()
+                if begun_at - asked_at > _ASK_AGAIN_SECONDS[0]:
+                    self._shared_until = begun_at + _SHARED_SECONDS
+                yield tx
+                tx.commit()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -67,6 +73,7 @@ class Database:
         self._sqlite = self._engine.dialect.name == "sqlite"
         self._lock = threading.Lock()
         self._wrote_at = 0.0
+        self._shared_until = 0.0  # it had to wait for another process a moment ago
 
     def _after_fork(self) -> None:
         if self._pid != os.getpid():
@@ -76,14 +83,15 @@ class Database:
     @contextmanager
     def _turn(self, until: float) -> Iterator[None]:
         # SQLite has one writer. Threads that queue here take turns; polling its lock they would starve each other. And
-        # a process that has just written lets others ask: beside 7 that never paused, one waited 8 s for its turn.
+        # where others write too, whoever has just written lets them ask: beside 7 that never paused, one waited 8 s.
         if not self._sqlite:
             yield
             return
         if not self._lock.acquire(timeout=max(0.0, until - time.monotonic())):
             raise Busy("another thread writes")
         try:
-            time.sleep(max(0.0, self._wrote_at + _OTHERS_SECONDS - time.monotonic()))
+            if (now := time.monotonic()) < self._shared_until:
+                time.sleep(max(0.0, self._wrote_at + _OTHERS_SECONDS - now))
             yield
         finally:
             self._wrote_at = time.monotonic()
