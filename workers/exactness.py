@@ -10,7 +10,7 @@ _LIBRARIES = ("learnd", "torch", "numpy")
 
 
 def exactness(device: str) -> str:
-    return f"torch {version('torch')}, {platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {device}"
+    return f"torch {versions()['torch']}, {platform.machine()} {torch.backends.cpu.get_cpu_capability()}, {device}"
 
 
 @cache
