@@ -38,6 +38,7 @@ from workers.shortage import Shortage
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 1.0  # how long a child killed on this machine may go unnoticed
+_RING_SECONDS = 1.0
 _TIDY_SECONDS = 3600.0
 _USUAL_LEASE_SECONDS = Settings.lease_seconds
 
@@ -184,7 +185,9 @@ class Reconciler:
         """As many as are wanted and not waiting already: the broker may have lost them, or been away when they rang."""
         try:
             with self._app.connection_for_write() as connection:
-                connection.connect()  # tries once; anything else would wait for the broker without end
+                # Once and briefly: leases are not to wait for a broker that is away or frozen.
+                connection.transport_options.update(socket_connect_timeout=_RING_SECONDS, socket_timeout=_RING_SECONDS)
+                connection.ensure_connection(max_retries=0)
                 for queue, bells in wanted.items():
                     there = connection.default_channel.queue_declare(queue).message_count
                     for _ in range(bells - there):

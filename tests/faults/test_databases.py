@@ -36,8 +36,9 @@ def postgresql(monkeypatch):
 
 def test_postgresql_stopped_hard(postgresql, tmp_path, times, tell):
     upgrade(postgresql.url)
-    seconds = times(1.5, 6.0)
-    short = {"lease_seconds": 1.0, "heartbeat_seconds": 0.2, "reconcile_seconds": 0.2}  # than any outage
+    seconds = times(2.5, 6.0)
+    # Leases shorter than any outage, and somebody who looks at them more often than they beat.
+    short = {"lease_seconds": 2.0, "heartbeat_seconds": 0.4, "reconcile_seconds": 0.1}
     with closing(House(tmp_path, postgresql.url, slots=2, **short)) as house:
         long = house.start(**ENDLESS)
         house.in_mid_run(long)
