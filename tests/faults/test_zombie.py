@@ -62,21 +62,27 @@ def impatient(url: str) -> str:
 
 
 def test_a_worker_that_wakes_up_too_late_has_no_effect(new_house, new_database_url, times, chance):
+    """A child or its whole group, which wakes when the run is finished, or while another attempt is at it."""
     url = impatient(new_database_url())
     house = new_house(database_url=url, workers=2, **SHORT)
     quiet = house.ended(house.start(**LONG))
     for count in range(times(2, 50)):
         id = house.start(**LONG)
-        first = house.in_mid_run(id, epoch=chance.randrange(1, 300))
+        first = house.in_mid_run(id, epoch=chance.randrange(1, 300)).attempt
         child = house.slot_of(id)
         (worker,) = [each for each in house.workers if child in each.children()]
         frozen = [worker.pid, *worker.children()] if count % 2 else [child]
         freeze(frozen, url)
-        run = house.ended(id)
-        assert run.attempt > first.attempt
-        assert (run.status, run.weights_sha256) == ("succeeded", quiet.weights_sha256)
-        before, stale = rows_of(house, id), house.output.read_text().count(STALE)
+        stale = house.output.read_text().count(STALE)
+        if count % 3 == 1:
+            wait_for(lambda run=id, first=first: first < house.run(run).attempt and house.run(run).status == "running")
+        else:
+            house.ended(id)
+        before = rows_of(house, id)
         send(frozen, signal.SIGCONT)
         wait_for(lambda stale=stale: house.output.read_text().count(STALE) > stale)
-        assert rows_of(house, id) == before
+        run = house.ended(id)
+        assert run.attempt > first
+        assert (run.status, run.weights_sha256) == ("succeeded", quiet.weights_sha256)
+        assert before["leases"] or rows_of(house, id) == before
     check(house)
