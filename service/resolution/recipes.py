@@ -64,12 +64,13 @@ def standard_2(rows: int) -> Settings:
 DEFAULT = "standard-2"
 RECIPES: Mapping[str, Callable[[int], Settings]] = {"standard-1": standard_1, DEFAULT: standard_2}
 AUTO_INITIALIZATION = "xavier"  # also for relu, where it was better than He's on every table: docs/decisions.md, 5
+_OF_ALL = ("validation", "label_smoothing")  # how little validation will do, and how sure to be: measured of the whole
 # Fields that say what they say only beside others, and which those are.
 COMPANY: Mapping[str, tuple[str, ...]] = {
-    "network": ("scaling", "initialization", "label_smoothing"),
-    "optimizer": ("schedule", "epochs", "label_smoothing"),
-    "schedule": ("optimizer", "epochs", "label_smoothing"),
-    "epochs": ("optimizer", "schedule", "label_smoothing"),
+    "network": ("scaling", "initialization", *_OF_ALL),
+    "optimizer": ("schedule", "epochs", *_OF_ALL),
+    "schedule": ("optimizer", "epochs", *_OF_ALL),
+    "epochs": ("optimizer", "schedule", *_OF_ALL),
     "loss": ("label_smoothing",),
 }
 

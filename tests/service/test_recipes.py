@@ -29,15 +29,21 @@ def test_what_a_name_stands_for_never_changes(name: str) -> None:
     [
         ({}, set()),
         ({"seed": 3, "batch_size": 8, "validation": None, "scaling": "none"}, set()),
-        ({"epochs": 10}, {"optimizer", "schedule", "label_smoothing"}),
-        ({"optimizer": {}}, {"schedule", "epochs", "label_smoothing"}),
-        ({"schedule": {"name": "step"}, "epochs": 5}, {"optimizer", "label_smoothing"}),
-        ({"network": {"layers": []}}, {"scaling", "initialization", "label_smoothing"}),
-        ({"network": {"layers": []}, "scaling": "robust"}, {"initialization", "label_smoothing"}),
+        ({"epochs": 10}, {"optimizer", "schedule", "validation", "label_smoothing"}),
+        ({"optimizer": {}}, {"schedule", "epochs", "validation", "label_smoothing"}),
+        ({"schedule": {"name": "step"}, "epochs": 5}, {"optimizer", "validation", "label_smoothing"}),
+        ({"network": {"layers": []}}, {"scaling", "initialization", "validation", "label_smoothing"}),
+        ({"network": {"layers": []}, "scaling": "robust"}, {"initialization", "validation", "label_smoothing"}),
         ({"loss": "cross_entropy"}, {"label_smoothing"}),
         ({"sweep": {"seed": [1, 2]}}, set()),
-        ({"sweep": {"optimizer.learning_rate": [0.1]}}, {"optimizer", "schedule", "epochs", "label_smoothing"}),
-        ({"members": [{"seed": 1}, {"network": "net_1"}]}, {"network", "scaling", "initialization", "label_smoothing"}),
+        (
+            {"sweep": {"optimizer.learning_rate": [0.1]}},
+            {"optimizer", "schedule", "epochs", "validation", "label_smoothing"},
+        ),
+        (
+            {"members": [{"seed": 1}, {"network": "net_1"}]},
+            {"network", "scaling", "initialization", "validation", "label_smoothing"},
+        ),
     ],
 )
 def test_who_names_a_part_of_a_set_has_the_rest_from_the_plainest(asked: dict[str, Any], plain: set[str]) -> None:
