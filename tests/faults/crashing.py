@@ -14,10 +14,12 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from sqlalchemy import Connection
 from sqlalchemy.engine.default import DefaultDialect
 
 from service.app import create_app
@@ -38,6 +40,10 @@ from workers.slot import _warm_up
 
 CRASHED = 77
 FOREVER = 3600.0
+MORE = 2  # epochs, by which a run is extended
+
+
+app_of = cache(create_app)
 
 
 class Points:
@@ -86,8 +92,8 @@ class Life:
     tell: Callable[[Any], None]
 
     def work(self, interruptions: Sequence[str]) -> None:
-        """A worker that claims until there is nothing. In each of its first attempts the run is, after two more
-        epochs, paused and resumed by its caller, or drained by the worker's own end.
+        """A worker that claims until there is nothing. Its first attempts are interrupted: after two epochs the run is
+        paused, and then resumed, or the worker is told to end; or the run succeeds and is extended by two epochs.
         """
         reporting._LOOK_SECONDS = 0.0  # every epoch is reported, and saved
         checkpointing._TIMES_ITS_COST = 0
@@ -114,18 +120,21 @@ class Life:
             left -= 1
             if left == 0 and how == "drain":
                 place.drain.ask_all()
-            elif left == 0:
-                ask("pause")
+            elif left == 0 and how == "pause":
+                ask(lambda tx: runs.request(tx, claim.tenant, claim.run_id, "pause"))
 
-        def ask(verb: runs.Verb) -> None:
+        def ask(action: Callable[[Connection], Any]) -> None:
             with self.points.hidden(), outside.write() as tx:
-                runs.request(tx, claim.tenant, claim.run_id, verb)
+                action(tx)
 
         Heartbeat.advance = advancing  # type: ignore[method-assign]
         yield
         Heartbeat.advance = advance  # type: ignore[method-assign]
         if how == "pause":
-            ask("resume")
+            ask(lambda tx: runs.request(tx, claim.tenant, claim.run_id, "resume"))
+        elif how == "extend":
+            to_epochs = claim.spec["epochs"] + MORE
+            ask(lambda tx: runs.extend(tx, claim.tenant, claim.run_id, to_epochs))
         outside.close()
 
     def abandon(self, count: int) -> None:
@@ -143,7 +152,7 @@ class Life:
 
     def ask(self, requests: Sequence[Mapping[str, Any]], known: Mapping[str, str]) -> None:
         """The API: it answers these requests, one after another; `known` are ids by the names the requests use."""
-        client = create_app(self.settings).test_client()
+        client = app_of(self.settings).test_client()
         ids = dict(known)
         for request in requests:
             sent = {name: _named(request[name], ids) for name in ("path", "data")}
@@ -227,6 +236,8 @@ def _born(place: Mapping[str, str], life: str, crash_at: int, given: Mapping[str
         lease_seconds=FOREVER,  # only who is seen to be dead is taken for it
         checkpoint_seconds=0.0,
     )
+    if life == "ask":
+        app_of(settings)  # once, for all children
     ours, childs = socket.socketpair()
     pid = os.fork()
     if pid == 0:

@@ -23,11 +23,11 @@ from store.sweeping import sweep
 from store.tabular import ImportOptions, import_table
 from tests.faults import history
 from tests.faults.client import Answer
-from tests.faults.crashing import Ended, Nursery
+from tests.faults.crashing import MORE, Ended, Nursery
 from tests.workers.running import IRIS, SPEC
 
 EPOCHS = 7
-INTERRUPTIONS = ["pause", "drain"]
+INTERRUPTIONS = ["pause", "drain", "extend"]
 
 
 @dataclass
@@ -48,10 +48,10 @@ class Ward:
             key = self.blobs.put(out)
             return datasets.insert(tx, tenants.LOCAL, name=name, sha256="a" * 64, blob=key, **facts).id
 
-    def add_run(self, dataset: str, **changes: Any) -> str:
-        made: dict[str, Any] = {"spec": SPEC | {"epochs": EPOCHS}, "task": "multiclass", "rows": {}, "warnings": []}
+    def add_run(self, dataset: str, epochs: int = EPOCHS) -> str:
+        made: dict[str, Any] = {"spec": SPEC | {"epochs": epochs}, "task": "multiclass", "rows": {}, "warnings": []}
         with self.database.write() as tx:
-            return runs.insert(tx, tenants.LOCAL, dataset=dataset, members=[{}], **made, **changes).id
+            return runs.insert(tx, tenants.LOCAL, dataset=dataset, members=[{}], **made).id
 
     def run(self, id: str) -> Run:
         with self.database.read() as tx:
@@ -62,16 +62,23 @@ class Ward:
             runs.request(tx, tenants.LOCAL, id, verb)
 
     def recover(self, id: str) -> Run:
-        """Others do what is left: a reconciler, a caller who wants it trained, a worker."""
+        """Others do what is left: a reconciler, a caller who wants it trained to its last epoch, a worker."""
         for _ in range(3):
             self.live("reconcile")
-            if self.run(id).status == "paused":
-                self.ask(id, "resume")
+            self.go_on(id)
             self.wait_out()
             self.live("work", interruptions=[])
-            if (run := self.run(id)).status in FINAL:
+            if (run := self.run(id)).status in FINAL and run.progress["epoch"] == EPOCHS:
                 return run
         raise AssertionError(f"{run.status} after {run.attempt} attempts")
+
+    def go_on(self, id: str) -> None:
+        run = self.run(id)
+        with self.database.write() as tx:
+            if run.status == "paused":
+                runs.request(tx, tenants.LOCAL, id, "resume")
+            elif run.status == "succeeded":
+                runs.extend(tx, tenants.LOCAL, id, EPOCHS)
 
     def wait_out(self) -> None:
         """The time that a backoff or the reservation of a key lasts is over."""
@@ -132,7 +139,7 @@ def test_a_worker_that_ends_anywhere_in_the_life_of_a_run(ward, full, chance, te
     ward.delete(quiet)
 
     def live(point: int) -> Ended:
-        id = ward.add_run(dataset)
+        id = ward.add_run(dataset, EPOCHS - MORE)
         ended = ward.live("work", crash_at=point, interruptions=INTERRUPTIONS)
         assert ended.crashed == (point > 0)
         ward.check()

@@ -282,8 +282,7 @@ class Store(RuleBasedStateMachine):
         assert answer == [run.blob(*each) for each in kept[checkpoints.KEPT :]]
         run.saved = kept[: checkpoints.KEPT]
         run.held += 1
-        if sum(epoch >= attempt.epoch for _, epoch in run.saved) == 1:
-            run.crashes = 0
+        run.crashes = 0
         run.events.append("run.checkpointed")
 
     def _saving(self, attempt: Attempt) -> Action:
