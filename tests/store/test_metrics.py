@@ -1,4 +1,5 @@
 import math
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,13 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sqlalchemy import func, select
 
-from store import chunks, metrics
+from store import chunks, metrics, tenants
 from store.chunks import Chunk, Place
 from store.database import Database
 from store.errors import BadCursor
 from store.members import MemberReport
-from store.thinning import extremes
+from store.thinning import extremes, stretch
 from store.tiers import open_tier, sealed_tier
+from tests.store.conftest import House
 
 RUN = "run_" + "0" * 26
 any_float = st.floats(width=32)
@@ -168,6 +170,47 @@ def test_thinned_or_not_a_page_that_begins_in_the_middle_goes_on_as_the_whole_do
         assert len(curve) <= (points or 1100)
         assert min(curve) == values[:last, member].min()
         assert max(curve) == values[:last, member].max()
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_pages_of_thinned_curves_show_what_thinning_the_whole_curve_keeps(thinned, data):
+    house, run_id, values, ends = thinned
+    member = data.draw(st.integers(0, values.shape[1] - 1))
+    points, limit = data.draw(st.integers(4, 950)), data.draw(st.integers(20, 1000))
+    shown = np.arange(1, len(values) + 1)[:, None] <= ends[member]
+    keep = shown.copy()
+    if points < len(values):
+        keep = extremes(values[:, [member]], shown, stretch(len(values), points))
+        keep[[0, ends[member] - 1]] = True
+    rows = walk(house, run_id, limit, member=member, points=points, name="loss")
+    assert [row["epoch"] for row in rows] == (np.flatnonzero(keep[:, 0]) + 1).tolist()
+    assert len(rows) <= points
+    told = np.array([row["value"] for row in rows], dtype=np.float32)  # null is NaN
+    assert np.array_equal(told, np.where(np.isfinite(values), values, np.nan)[keep[:, 0], member], equal_nan=True)
+
+
+@pytest.fixture(scope="module")
+def thinned(sqlite_template, tmp_path_factory):
+    """Curves with ties, infinities and holes, of members of which some ended, in sealed blocks and in open ones."""
+    path = tmp_path_factory.mktemp("thinned") / "learnd.db"
+    shutil.copy(sqlite_template, path)
+    database = Database(f"sqlite:///{path}")
+    house = House(database, tenants.LOCAL)
+    numbers = np.random.default_rng(5)
+    values = numbers.integers(0, 50, (900, 40)).astype(np.float32)
+    values[numbers.random(values.shape) < 0.1] = np.nan
+    values[numbers.random(values.shape) < 0.02] = np.inf
+    ends = [900 if member % 3 else 20 * member + 1 for member in range(40)]
+    claim = house.start(members=[{}] * 40)
+    ended = [MemberReport(member, "failed", end) for member, end in enumerate(ends) if end < 900]
+    steps = np.arange(900, dtype=np.int64)[:, None]
+    for first, last in pairwise((0, 300, 850, 900)):
+        part = slice(first, last)
+        chunk = Chunk("train", "loss", first + 1, steps[part], values[part])
+        house.record(claim, last, chunks=[chunk, replace(chunk, name="r2")], members=ended)
+    yield house, claim.run_id, values, ends
+    database.close()
 
 
 def test_the_extremes_that_are_kept_are_the_same_for_one_member_and_for_all(house, chunk, monkeypatch):
