@@ -282,7 +282,8 @@ class Store(RuleBasedStateMachine):
         assert answer == [run.blob(*each) for each in kept[checkpoints.KEPT :]]
         run.saved = kept[: checkpoints.KEPT]
         run.held += 1
-        run.crashes = 0
+        if all(epoch < attempt.epoch for _, epoch in run.saved[1:]):  # else it has got no further
+            run.crashes = 0
         run.events.append("run.checkpointed")
 
     def _saving(self, attempt: Attempt) -> Action:
