@@ -46,6 +46,7 @@ CASES = (
     Case("one network", Work(10_000, 16, (64, 64), 3, 64)),
     Case("64 networks", Work(4_000, 16, (32, 32), 3, 32), 64),
     Case("one network, epochs of a millisecond", Work(150, 4, (32, 32), 3, 150)),
+    Case("4,096 networks", Work(150, 4, (8,), 3, 150), 4096),
 )
 
 
