@@ -36,6 +36,7 @@ class Slot:
         """`worker` is the id that all slots of the parent process share."""
         die_with_parent(parent=parent)
         _offer_to_the_oom_killer()
+        # Another worker on this machine would take as many again: one worker with more slots shares them out.
         threads = max(1, len(os.sched_getaffinity(0)) // settings.slots)
         torch.set_num_threads(1)  # the fit takes more where that pays; for small tensors waking them costs milliseconds
         self._worker = worker

@@ -1,11 +1,16 @@
 """Which process has what: a parent that can fork safely, and a child that is warm."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from celery import current_app
+from sqlalchemy import select
 
+from store import memory
 from store.settings import Settings
+from store.tables import leases
 from tests.workers.running import alive, wait_for
 from workers.app import create_app
 
@@ -35,6 +40,23 @@ def test_the_parent_has_neither_torch_nor_a_database_and_the_child_has_both(yard
 def test_a_child_offers_itself_when_memory_is_short(yard):
     worker = yard.start_worker()
     assert Path(f"/proc/{yard.child_of(worker)}/oom_score_adj").read_text().strip() == "500"
+
+
+def test_a_beat_tells_what_memory_the_process_of_a_run_holds_and_may_hold(yard):
+    worker = yard.start_worker()
+    id = yard.add_run(epochs=50_000)
+    yard.in_mid_run(id)
+
+    def beaten():
+        with yard.database.read() as tx:
+            return tx.execute(
+                select(leases.c.memory, leases.c.memory_limit).where(leases.c.memory.is_not(None))
+            ).first()
+
+    held, limit = wait_for(beaten)
+    pages = int(Path(f"/proc/{yard.child_of(worker)}/statm").read_text().split()[1])
+    assert held == pytest.approx(pages * os.sysconf("SC_PAGE_SIZE"), rel=0.3)
+    assert limit == memory.limit()
 
 
 def test_a_killed_parent_takes_its_children_along(yard):
