@@ -10,17 +10,16 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from store import claims, finishing
+from store import claims, finishing, tenants
 from store.processes import ProcessIdentity
 from store.states import FINAL
 from store.tables import events, runs
 from tests.faults.history import check
 from tests.faults.house import House
-from tests.workers.running import wait_for
 
 SLOTS = 4
 TINY = {"epochs": 1, "network": {"layers": []}, "batch_size": "full", "validation": None, "test": {"fraction": 0.0}}
-QUIET_SECONDS = 3600.0
+PATIENCE_SECONDS = 3600.0
 MEGABYTE = 1 << 20
 
 
@@ -34,7 +33,7 @@ def test_each_of_many_queued_runs_is_done_once(new_house, times, full, tell):
     size: dict[str, int] = {}
     with sampling(lambda: claim_and_hand_back(house, claimed)), sampling(lambda: list_runs(house, listed)):
         for share in (0.2, 1.0):
-            wait_for(lambda share=share: done(house) >= share * many, QUIET_SECONDS)
+            wait_until_done(house, int(share * many))
             for name, pids in (("API", house.api.children()), ("worker", worker.children())):
                 size[f"{name} at {share:.0%}"] = sum(map(resident_bytes, pids))
     for each in (asked, claimed, listed):
@@ -45,8 +44,8 @@ def test_each_of_many_queued_runs_is_done_once(new_house, times, full, tell):
         finals = tx.execute(select(func.count()).where(events.c.type.in_([f"run.{status}" for status in FINAL])))
         assert (statuses, finals.scalar()) == ({"succeeded": many}, many)
     check(house)
-    assert claimed.p99 < 0.050
-    assert listed.p99 < 0.200
+    assert claimed.p99 < times(0.200, 0.050)  # the short form shares two cores with all of its processes
+    assert listed.p99 < times(0.800, 0.200)
     if full:  # in the short form what grows is what every process needs once
         for name in ("API", "worker"):
             assert size[f"{name} at 100%"] < 1.05 * size[f"{name} at 20%"] + 8 * MEGABYTE, size
@@ -117,9 +116,14 @@ def sampling(sample: Callable[[], None]) -> Iterator[None]:
         going.result()
 
 
-def done(house: House) -> int:
-    with house.database.read() as tx:
-        return int(tx.execute(select(func.count()).where(runs.c.status.in_(FINAL))).scalar_one())
+def wait_until_done(house: House, many: int) -> None:
+    query = select(func.count()).where(runs.c.tenant_id == tenants.LOCAL, runs.c.status.in_(FINAL))
+    until, found = time.monotonic() + PATIENCE_SECONDS, 0
+    while found < many:
+        assert time.monotonic() < until, f"{found} of {many} are done"
+        time.sleep(0.2)
+        with house.database.read() as tx:
+            found = int(tx.execute(query).scalar_one())
 
 
 def resident_bytes(pid: int) -> int:
