@@ -20,7 +20,6 @@ from tests.faults.postgresql import WAYS, PostgreSQL
 from tests.workers.running import wait_for
 
 CLIENTS = 3
-PAUSE_SECONDS = 0.3  # between two runs that a client asks for
 ENDLESS = {"epochs": 100_000}  # until it is stopped
 
 
@@ -43,7 +42,7 @@ def test_postgresql_stopped_hard(postgresql, tmp_path, times, tell):
         long = house.start(**ENDLESS)
         house.in_mid_run(long)
         slot = psutil.Process(house.slot_of(long))
-        with _clients(house) as promised:
+        with _clients(house, pause=0.05) as promised:
             for strike, way in zip(range(times(2, 20)), [*WAYS] * 10, strict=False):
                 before = len(promised)
                 postgresql.stop_hard(WAYS[way])
@@ -54,7 +53,7 @@ def test_postgresql_stopped_hard(postgresql, tmp_path, times, tell):
                 assert worked > seconds / 20, "training goes on"
                 postgresql.start()
                 house.in_mid_run(long)
-                wait_for(lambda before=before: len(promised) >= before + 2 * CLIENTS)
+                wait_for(lambda before=before: len(promised) >= before + 4 * CLIENTS)
                 tell(f"stopped hard {strike + 1} times ({way}); {len(promised)} runs promised")
         assert house.run(long).attempt == 1
         assert house.slot_of(long) == slot.pid
@@ -70,7 +69,7 @@ def test_sqlite_with_everything_killed_at_once(sqlite_url, tmp_path, times, chan
     with closing(House(tmp_path, sqlite_url, slots=2, checkpoint_seconds=0.2)) as house:
         long = house.start(**ENDLESS)
         everything = [house.api, house.reconciler, *house.workers]
-        with _clients(house) as promised:
+        with _clients(house, pause=0.3) as promised:
             for strike in range(times(2, 100)):
                 before, saved = len(promised), _saved(house, long)
                 wait_for(lambda before=before, saved=saved: len(promised) > before and _saved(house, long) > saved)
@@ -94,15 +93,18 @@ def test_sqlite_with_everything_killed_at_once(sqlite_url, tmp_path, times, chan
 
 
 @contextmanager
-def _clients(house):
-    """Ask for runs all the while, each with its key until it is answered; the ids that they were promised."""
+def _clients(house, pause):
+    """Ask for runs all the while, each with its key until it is answered; the ids that they were promised.
+
+    After each a client waits for `pause` seconds.
+    """
     promised, over, broken = [], threading.Event(), []
 
     def ask():
         try:
             while not over.is_set():
                 promised.append(house.start(epochs=2))
-                over.wait(PAUSE_SECONDS)
+                over.wait(pause)
         except BaseException as error:
             broken.append(error)
             raise
