@@ -263,7 +263,7 @@ class _Attempt:
         result = outcome.result(blob, checkpoint, run.warnings, made)
 
         def succeeded(tx: Connection) -> None:
-            leases.record(tx, *self._held, report)
+            leases.record(tx, *self._held, replace(report, members=()))  # the result has them
             finishing.succeed(tx, *self._held, result)
 
         return succeeded

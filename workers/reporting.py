@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, from_numpy
 
 from learning.fitting import EpochReport, Pulse
 from learning.trained import MemberProgress
@@ -29,6 +30,8 @@ class Figures:
 _LOOK_SECONDS = 0.25
 _WRITE_SECONDS = 1.0  # within an epoch that takes long
 _MEMBERS_A_SECOND = 1_000  # rows written: a large population's members are told of less often
+_TIMES = 40  # what a report took is followed by so many times that of training
+_QUIET_SECONDS = 10.0  # at most
 
 
 class Reporter:
@@ -51,6 +54,8 @@ class Reporter:
         self._began_at = clock()
         self._looked_at = self._written_at = self._began_at
         self._members_at = float("-inf")
+        self._asked_at: float | None = None
+        self._took = 0.0  # seconds, to put the last report together and write it
         self._waiting: list[EpochReport] = []
         self._last: Values = figures.last if figures else {}
         self._at_best = {series: values.clone() for series, values in figures.best.items()} if figures else {}
@@ -72,16 +77,22 @@ class Reporter:
         return first or self._clock() - self._looked_at >= _LOOK_SECONDS
 
     def has_news(self) -> bool:
-        return bool(self._waiting) or self._clock() - self._written_at >= _WRITE_SECONDS
+        """Whether there is something to write, and writing takes no more than its share of the time."""
+        since = self._clock() - self._written_at
+        rested = since >= min(_QUIET_SECONDS, _TIMES * self._took)
+        return rested and (bool(self._waiting) or since >= _WRITE_SECONDS)
 
     def report(self, pulse: Pulse, *, whole: bool = False) -> Report:
         """All that is new since it was last `written`; `whole` leaves no member out."""
+        self._asked_at = None if whole else self._clock()
         members = pulse.members
-        self._remember_best(members)
+        chunks = _chunks(self._waiting)
+        self._remember_best(members, chunks)
         first = self.first(members)
         told = None
-        for waiting in self._waiting:
-            self._last = _after(self._last, waiting.values)
+        self._last = dict(self._last) | {
+            (chunk.split, chunk.name): _latest(chunk, self._last.get((chunk.split, chunk.name))) for chunk in chunks
+        }
         if self._waiting:
             now = first and self._ranking.metrics_of(first, members, lambda each: _metrics(self._last, each))
             told = {"epoch": self._waiting[-1].epoch, "metrics": now or {}}
@@ -90,7 +101,7 @@ class Reporter:
             progress=self._progress(pulse),
             metrics=first.metrics if first else {},
             best=first.best if first else None,
-            chunks=_chunks(self._waiting),
+            chunks=chunks,
             members=[self.member(each) for each in members] if named else (),
             told=told,
         )
@@ -100,6 +111,8 @@ class Reporter:
 
     def written(self, report: Report) -> None:
         self._written_at = self._looked_at = self._clock()
+        if self._asked_at is not None:
+            self._took = self._written_at - self._asked_at
         if report.members:
             self._members_at = self._written_at
         self._waiting = []
@@ -119,13 +132,13 @@ class Reporter:
         }
         return MemberReport(**said | more)
 
-    def _remember_best(self, members: Sequence[MemberProgress]) -> None:
+    def _remember_best(self, members: Sequence[MemberProgress], chunks: Sequence[Chunk]) -> None:
         epochs = np.array([each.best["epoch"] if each.best else 0 for each in members])
-        for report in self._waiting:
-            here = np.flatnonzero(epochs == report.epoch)
-            for series, values in report.values.items():
-                kept = self._at_best.setdefault(series, values.new_full(values.shape, float("nan")))
-                kept[here] = values[here]
+        for chunk in chunks:
+            here = np.flatnonzero((epochs >= chunk.first_epoch) & (epochs < chunk.first_epoch + len(chunk.values)))
+            values = from_numpy(chunk.values[epochs[here] - chunk.first_epoch, here])
+            kept = self._at_best.setdefault((chunk.split, chunk.name), torch.full((len(epochs),), torch.nan))
+            kept[from_numpy(here)] = values
 
     def _progress(self, pulse: Pulse) -> dict[str, Any]:
         elapsed = self._clock() - self._began_at
@@ -139,12 +152,12 @@ class Reporter:
         }
 
 
-def _after(before: Values, now: Values) -> Values:
+def _latest(chunk: Chunk, before: Tensor | None) -> Tensor:
     """The latest figures; of a member that had ended, those it ended with."""
-    return dict(before) | {
-        series: values.where(~values.isnan(), before[series]) if series in before else values
-        for series, values in now.items()
-    }
+    known = ~np.isnan(chunk.values)
+    last = len(known) - 1 - known[::-1].argmax(axis=0)
+    latest = from_numpy(np.take_along_axis(chunk.values, last[None], axis=0)[0])
+    return latest if before is None else latest.where(from_numpy(known.any(axis=0)), before)
 
 
 def _metrics(values: Values, member: MemberProgress) -> Metrics:

@@ -138,6 +138,35 @@ def test_members_of_a_large_population_are_told_of_less_often(clock):
     assert reporter.report(pulse(1)).members
 
 
+def test_a_report_that_took_long_is_followed_by_many_times_that_of_training(reporter, clock):
+    told(reporter, clock, 1)
+    reporter.take(pulse(2))
+    report = reporter.report(pulse(2))
+    clock.now += 0.1
+    reporter.written(report)
+    reporter.take(pulse(3))
+    clock.now += 3.9
+    assert not reporter.has_news()
+    clock.now += 0.2
+    assert reporter.has_news()
+    report = reporter.report(pulse(3))
+    clock.now += 60.0  # the database was slow
+    reporter.written(report)
+    reporter.take(pulse(4))
+    clock.now += 10.1
+    assert reporter.has_news(), "but nobody waits for ever"
+
+
+def test_a_report_that_is_part_of_something_longer_delays_none(reporter, clock):
+    told(reporter, clock, 1)
+    reporter.take(pulse(2))
+    report = reporter.report(pulse(2), whole=True)
+    clock.now += 5.0  # a checkpoint
+    reporter.written(report)
+    reporter.take(pulse(3))
+    assert reporter.has_news()
+
+
 def test_the_time_left_is_the_time_so_far_for_what_is_left(reporter, clock):
     clock.now += 3.0
     assert reporter.report(pulse(3)).progress == {"epoch": 3, "epochs": 4, "fraction": 0.75, "eta_seconds": 1.0}
