@@ -1,5 +1,6 @@
 """A PostgreSQL of a test's own, stopped hard and started again: the other tests' must go on, and need not sync."""
 
+import atexit
 import signal
 import subprocess
 from pathlib import Path
@@ -20,6 +21,7 @@ class PostgreSQL:
 
         made = get_server(folder, cleanup_mode="stop")  # the folder, and for root a user who may run it
         made.cleanup()
+        atexit.unregister(made._cleanup)  # it would do that again, in a folder that is gone
         self.folder = folder
         self.url = f"postgresql://postgres:@/postgres?host={folder}"
         self._user = made.system_user
