@@ -20,6 +20,7 @@ from tests.faults.postgresql import WAYS, PostgreSQL
 from tests.workers.running import wait_for
 
 CLIENTS = 3
+RECOVERY_SECONDS = 180.0  # everything loads torch anew; five on a machine with nothing else to do
 ENDLESS = {"epochs": 100_000}  # until it is stopped
 
 
@@ -69,10 +70,13 @@ def test_sqlite_with_everything_killed_at_once(sqlite_url, tmp_path, times, chan
     with closing(House(tmp_path, sqlite_url, slots=2, checkpoint_seconds=0.2)) as house:
         long = house.start(**ENDLESS)
         everything = [house.api, house.reconciler, *house.workers]
-        with _clients(house, pause=0.3) as promised:
+        with _clients(house, pause=0.5) as promised:
             for strike in range(times(2, 100)):
                 before, saved = len(promised), _saved(house, long)
-                wait_for(lambda before=before, saved=saved: len(promised) > before and _saved(house, long) > saved)
+                wait_for(
+                    lambda before=before, saved=saved: len(promised) > before and _saved(house, long) > saved,
+                    RECOVERY_SECONDS,
+                )
                 time.sleep(chance.uniform(0.0, 1.0))
                 for part in everything:
                     os.killpg(part.pid, signal.SIGKILL)
