@@ -29,8 +29,10 @@ def test_a_run_that_is_cancelled_at_any_moment_ends_once_and_soon(new_house, tim
         assert run.status == ("cancelled" if code == 202 else "succeeded")
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        for each in [pool.submit(live, moment) for moment in moments]:
+        for count, each in enumerate([pool.submit(live, moment) for moment in moments]):
             each.result()
+            if count % 50 == 49:
+                tell(f"{count + 1} runs: {dict(house.statuses())}")
     found = house.statuses()
     tell(f"{dict(found)}, stopped within {max(took):.2f} s")
     assert set(found) <= set(FINAL)
