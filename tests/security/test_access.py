@@ -198,7 +198,11 @@ def test_another_tenant_sees_and_touches_nothing(keyed: Caller, iris: str) -> No
     keyed.train()
     network = keyed.client.post("/v1/networks", json={"layers": []}, headers=mine).json["id"]
     owned = {"datasets": as_me, "runs": run, "networks": network}
-    bodies: dict[str, Any] = {"predictions": {"instances": [{}]}, "patch": {"name": "stolen"}}
+    bodies: dict[str, Any] = {
+        "predictions": {"instances": [{}]},
+        "extend": {"to_epochs": 9},
+        "patch": {"name": "stolen"},
+    }
 
     def snapshot() -> list[bytes]:
         return [
