@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, case, select, update
 from sqlalchemy import delete as delete_rows
 from sqlalchemy import insert as insert_row
 
@@ -12,7 +12,7 @@ from store import pages
 from store.errors import Conflict, NotFound
 from store.ids import new_id
 from store.moments import now
-from store.owned import owned
+from store.owned import equals, owned
 from store.pages import Page
 from store.references import unreferenced
 from store.states import FINAL
@@ -74,10 +74,14 @@ def get(tx: Connection, tenant: str, id: str) -> Dataset:
     return _dataset(row)
 
 
-def of_file(tx: Connection, tenant: str, sha256: str) -> Dataset | None:
-    """The newest that is ready of those made of the file with this hash; None if there is none."""
+def of_file(tx: Connection, tenant: str, sha256: str, *, rather: str = "") -> Dataset | None:
+    """Of those that were made of the file with this hash and are ready `rather` the one of this id, else the newest.
+
+    None if there is none. One file makes several where it was read with other options.
+    """
     made = (datasets.c.tenant_id == tenant) & (datasets.c.sha256 == sha256) & (datasets.c.status == "ready")
-    row = tx.execute(select(datasets).where(made).order_by(datasets.c.id.desc()).limit(1)).mappings().first()
+    order = case((equals(datasets.c.id, rather), 0), else_=1), datasets.c.id.desc()
+    row = tx.execute(select(datasets).where(made).order_by(*order).limit(1)).mappings().first()
     return None if row is None else _dataset(row)
 
 

@@ -74,7 +74,7 @@ def changes(run: "Run", finished: int, members: Standing, to_epochs: int) -> dic
     return {
         "spec": {**run.spec, "epochs": to_epochs},
         "generation": run.generation + 1,
-        "legs": [*run.legs, finished],
+        "legs": [*(end for end in run.legs if end <= finished), finished],
         "replay": _settled(run, to_epochs),
         "progress": progress,
         "crashes": 0,

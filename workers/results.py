@@ -161,7 +161,8 @@ class Outcome:
             "seeds": [spec.seed for spec in self._experiment.members],
             "split_seed": self._claim.spec["split_seed"],
             "epochs": self._epochs,  # fewer than the spec's where the run was stopped
-            "legs": list(self._claim.legs),
+            # None that lie ahead of a run that was stopped while it repeated another one.
+            "legs": [end for end in self._claim.legs if end <= self._epochs],
             "versions": versions(),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
             "device": made.device,

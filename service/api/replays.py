@@ -68,7 +68,7 @@ def _replay() -> Response:
 def _queued(sent: Any) -> Response:
     receipt = _read(sent)
     with parts().database.read() as tx:
-        dataset = datasets.of_file(tx, tenant(), receipt["dataset_sha256"])
+        dataset = datasets.of_file(tx, tenant(), receipt["dataset_sha256"], rather=receipt["spec"]["dataset"])
     if dataset is None:
         raise Clash(
             f"There is no dataset here of the file with the sha256 {receipt['dataset_sha256']}: send it first.",

@@ -241,6 +241,17 @@ def test_a_file_that_was_read_with_other_options_is_told(
     assert replayed(caller, receipt)["replay"]["identical"] is True
 
 
+def test_the_dataset_that_the_receipt_names_comes_before_a_newer_one_of_its_file(
+    new_caller: Callable[..., Caller], iris: str
+) -> None:
+    caller = new_caller()
+    own = caller.dataset(iris)
+    run = caller.trained(own, epochs=2)
+    caller.dataset(iris, 'types={"petal_width":"text"}')
+    again = replayed(caller, caller.get(f"/v1/runs/{run['id']}/receipt"))
+    assert (again["dataset"], again["replay"]["identical"]) == (own, True)
+
+
 def test_where_the_bits_may_differ_it_is_said(second: Caller, receipt: dict[str, Any]) -> None:
     elsewhere = {**receipt, "versions": {**receipt["versions"], "torch": "1.0"}, "cpu_capability": "NEON"}
     warnings = {each["code"]: each for each in replay(second, elsewhere).json["warnings"]}
@@ -261,6 +272,21 @@ def test_a_run_that_was_extended_or_stopped_is_told_to_its_worker(second: Caller
         run = stored.get(tx, "tn_local", id)
     assert (run.legs, run.generation) == ([1, 2], 1)
     assert run.replay == {"of": receipt["run"], "weights_sha256": receipt["weights_sha256"], "epochs": 3}
+
+
+def test_one_that_is_stopped_before_the_run_it_repeats_was_extended_can_be_repeated_and_extended(
+    second: Caller, receipt: dict[str, Any]
+) -> None:
+    id = replay(second, {**receipt, "legs": [2]}).json["id"]
+    with second.parts.database.write() as tx:
+        tx.execute(update(runs).where(runs.c.id == id).values(requested="stop"))
+    second.train()
+    stopped = second.get(f"/v1/runs/{id}/receipt")
+    assert (stopped["epochs"], stopped["legs"]) == (1, [])
+    assert replayed(second, stopped)["replay"] == {"of": id, "identical": True}
+    assert second.client.post(f"/v1/runs/{id}/extend", json={"to_epochs": 3}).status_code == 202
+    second.train()
+    assert second.get(f"/v1/runs/{id}/receipt")["legs"] == [1]
 
 
 def test_it_can_be_extended_and_stays_what_it_was(first: Caller, second: Caller, flowers: str) -> None:

@@ -231,9 +231,13 @@ def test_how_a_repeated_run_came_out_stays_said_when_it_goes_on(house: House, sh
 
 def test_the_dataset_of_a_file_is_the_newest_that_is_ready(house: House, stranger: str) -> None:
     first, newest = house.add_dataset(), house.add_dataset()
-    house.add_dataset(sha256="c" * 64)
+    other = house.add_dataset(sha256="c" * 64)
     with house.database.read() as tx:
         assert datasets.of_file(tx, house.tenant, "a" * 64) == newest
+        assert datasets.of_file(tx, house.tenant, "a" * 64, rather=first.id) == first
+        assert datasets.of_file(tx, house.tenant, "c" * 64, rather=first.id) == other
+        assert datasets.of_file(tx, house.tenant, "a" * 64, rather="ds_\0") == newest
+        assert datasets.of_file(tx, stranger, "a" * 64, rather=first.id) is None
         assert datasets.of_file(tx, house.tenant, "d" * 64) is None
         assert datasets.of_file(tx, stranger, "a" * 64) is None
     with house.database.write() as tx:
