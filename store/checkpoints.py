@@ -53,9 +53,10 @@ def keep(tx: Connection, run_id: str, attempt: int, checkpoint: Checkpoint, coun
     """Keeps it and those before it, `count` in all; the blobs that no row names any more."""
     tenant = fence(tx, run_id, attempt)["tenant_id"]
     row = {"run_id": run_id, "tenant_id": tenant, "attempt": attempt, **vars(checkpoint)}
-    insert = upsert(tx, table).values(**row, sha256=sha256_of(checkpoint.blob), created_at=now())
+    known = {"sha256": sha256_of(checkpoint.blob), "created_at": now()}
+    insert = upsert(tx, table).values(**row, **known)
     place = [table.c.run_id, table.c.attempt, table.c.epoch, table.c.step]
-    tx.execute(insert.on_conflict_do_update(index_elements=place, set_={"blob": checkpoint.blob}))
+    tx.execute(insert.on_conflict_do_update(index_elements=place, set_={"blob": checkpoint.blob, **known}))
     older = tx.execute(_newest_first(run_id)).all()[count:]
     for each in older:
         tx.execute(delete(table).where(*(column == getattr(each, column.name) for column in place)))

@@ -1,10 +1,13 @@
 """Checkpoints: named through the fence, the newest two, forgotten when nothing can go on from them any more."""
 
 import pytest
+from sqlalchemy import select
 
 from store import checkpoints, events, expiry, finishing
+from store.blobs import sha256_of
 from store.checkpoints import Checkpoint
 from store.errors import Fenced
+from store.tables import checkpoints as table
 
 
 def key(number: int) -> str:
@@ -52,6 +55,10 @@ def test_the_same_place_saved_twice_is_one_checkpoint(house):
     advance(house, claim, 1)
     assert advance(house, claim, 1) == []
     assert saved(house, claim) == [1]
+    with house.database.write() as tx:
+        checkpoints.advance(tx, claim.run_id, claim.attempt, Checkpoint(1, 10, key(7)))
+        named = tx.execute(select(table.c.blob, table.c.sha256)).all()
+    assert named == [(key(7), sha256_of(key(7)))]
 
 
 def test_an_attempt_that_is_over_saves_nothing(house):
