@@ -43,7 +43,7 @@ def test_no_writer_is_starved_and_every_post_makes_its_run(new_house, times, tel
     tell(f"workers waited {max(longest):.3f} s at most; of the runs each did {[len(each['ended']) for each in told]}")
     assert len(asked) == WORKERS + times(1, 20) * POSTS
     assert Counter(id for each in told for id in each["ended"]) == dict.fromkeys(asked, 1)
-    assert max(longest) < STARVED_SECONDS * times(4, 1)  # the figure is the long form's, which has the machine to itself
+    assert max(longest) < STARVED_SECONDS * times(4, 1)  # the long form has the machine to itself
     check(house)  # and of each answer that it was none of 5xx but 503 with Retry-After
 
 
