@@ -152,8 +152,7 @@ class _Attempt:
             freed = unreferenced(tx, self._blobs)
         self._discard(freed)
         for blob, put in self._kept.items():
-            if not self._place.blobs.exists(blob):
-                put()
+            self._see_to(blob, put)
 
     def patiently(self, action: Callable[[], Answer], *, until_cancelled: bool = True) -> Answer:
         """Do it, again and again while the store is away or full.
@@ -216,11 +215,17 @@ class _Attempt:
             return
         reporter.written(report)
         self._discard(freed)
-        if not self._place.blobs.exists(checkpoint.blob):
-            self._put_checkpoint(reporter, pulse)
+        self._see_to(checkpoint.blob, lambda: self._put_checkpoint(reporter, pulse))
+
+    def _see_to(self, blob: str, put: Callable[[], Any]) -> None:
+        """Puts what a row names by now once more if it is gone: an equal run may just have done with the bytes."""
+        try:
+            if not self._place.blobs.exists(blob):
+                put()
+        except Unavailable as reason:
+            log.warning("a blob could not be seen to", blob=blob, reason=str(reason))
 
     def _put_checkpoint(self, reporter: Reporter, pulse: Pulse) -> Checkpoint:
-        """To be put again once its name is written, if it is gone: an equal run may just have done with the bytes."""
         checkpoint = self._saving.put(pulse, replace(self._saved, figures=reporter.figures, exactness=self._exactness))
         self._blobs.append(checkpoint.blob)
         return checkpoint
