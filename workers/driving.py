@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -121,17 +121,24 @@ class _Attempt:
 
     def _pulses(self, experiment: Experiment) -> Iterator[Pulse]:
         """From where the run was saved; where an earlier generation of it ended, patience counts anew."""
-        state, legs = self._saved.state, self._claim.legs
-        for number, end in enumerate([*legs, self._claim.last_epoch]):
+        state = self._saved.state
+        for number, end in enumerate(self._claim.legs):
             if number < self._saved.legs:
                 continue
-            for pulse in self._fit(experiment, state):
-                yield pulse
-                if end is not None and pulse.epoch >= end:
-                    break
-            if number < len(legs):
-                state = pulse.snapshot().renewed()
-                self._saved = replace(self._saved, legs=number + 1)
+            # Whoever is extended stands at that end already: a fit would lay out all rows for nothing.
+            if state is None or state.counters["epoch"] < end:
+                state = (yield from self._until(end, experiment, state)).snapshot()
+            state = state.renewed()
+            self._saved = replace(self._saved, legs=number + 1)
+        yield from self._until(self._claim.last_epoch, experiment, state)
+
+    def _until(self, end: int | None, experiment: Experiment, state: State | None) -> Generator[Pulse, None, Pulse]:
+        """To the end of that epoch, or of the fit; answers the last pulse."""
+        for pulse in self._fit(experiment, state):
+            yield pulse
+            if end is not None and pulse.epoch >= end:
+                break
+        return pulse
 
     def _fit(self, experiment: Experiment, state: State | None) -> Iterator[Pulse]:
         most = FEWER_MEMBERS if self._claim.memory_crashes else None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from learning.fitting import fit
 from store import claims, leases
 from store import runs as stored
 from store.claims import Claim
@@ -15,6 +16,7 @@ from store.members import MemberReport
 from store.processes import ProcessIdentity
 from store.tables import runs
 from tests.service.callers import Caller
+from workers import driving
 
 ROWS = {"instances": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.1, 5.6, 2.4]]}
 KEY = {"Idempotency-Key": "more"}
@@ -101,6 +103,20 @@ def test_what_is_no_number_of_more_epochs_is_refused(
     unknown = caller.client.post(f"/v1/runs/{run['id']}/extend", json={"to_epochs": 8, "epochs": 8})
     assert list(unknown.json["errors"]) == ["epochs"]
     assert caller.get(f"/v1/runs/{run['id']}") == run
+
+
+def test_its_rows_are_laid_out_once_to_go_on(caller: Caller, iris: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, spec = caller.dataset(iris), {"early_stopping": {"patience": 2, "min_delta": 100.0}, "epochs": 50}
+    run = caller.trained(dataset, **spec)
+    ended = run["progress"]["epoch"]
+    assert ended < 10, "its patience ended"
+    begun: list[Any] = []
+    monkeypatch.setattr(driving, "fit", lambda *given, **more: begun.append(given) or fit(*given, **more))
+    extend(caller, run, 50)
+    caller.train()
+    found = caller.get(f"/v1/runs/{run['id']}")
+    assert (found["status"], len(begun)) == ("succeeded", 1)
+    assert found["progress"]["epoch"] == ended + 2, "its patience counted anew"
 
 
 @pytest.mark.parametrize("asked", [{"schedule": {"name": "cosine"}}, {"sweep": {"epochs": [3, 5]}}])
