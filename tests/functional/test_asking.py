@@ -44,6 +44,7 @@ def test_a_paused_run_leaves_its_worker_to_others_and_resumes_to_the_same_weight
         "run.queued",
         "run.started",
         "run.pausing",
+        "run.checkpointed",
         "run.paused",
         "run.queued",
         "run.resumed",

@@ -1,6 +1,7 @@
 """Event streams through the real server: sent piece by piece, freed by whoever goes away, no hindrance to a stop."""
 
 import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -49,28 +50,35 @@ def test_whoever_goes_away_leaves_a_place_to_others(service, iris):
     address = f"/v1/runs/{run}/events"
     for _ in range(2):
         with ExitStack() as stack:
-            streams = [stack.enter_context(listening(service, run)) for _ in range(PLACES)]
+            streams = [wait_for(lambda at=stack: _place(service, address, at), 10) for _ in range(PLACES)]
             for coming in streams:
                 assert next(coming).event == "run.queued"
             refused = service.client.get(address, headers=STREAM)
             assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
             assert service.client.get(address).status_code == 200
-        wait_for(lambda: _welcome(service, address), 10)
     assert service.client.head(address, headers=STREAM).status_code == 200
     service.post(f"/v1/runs/{run}/cancel")
 
 
-def _welcome(service, address):
-    with service.client.stream("GET", address, headers=STREAM) as answer:
-        return answer.status_code == 200
+def _place(service, address, stack):
+    """A stream, once there is a place for it: those who went away are noticed a moment later."""
+    answer = stack.enter_context(service.client.stream("GET", address, headers=STREAM))
+    return answer.status_code == 200 and messages(answer.iter_raw())
 
 
 def test_streams_and_waits_end_when_the_service_is_stopped(launch):
     service = launch()
     run = service.start(service.upload(IRIS.read_bytes(), "iris"), not_before=LATER)
     with listening(service, run) as coming, ThreadPoolExecutor() as threads:
-        waiting = threads.submit(service.client.get, f"/v1/runs/{run}?wait=30")
+        asked = threading.Event()
+
+        def note(step, _info):
+            if step.endswith("send_request_body.complete"):
+                asked.set()
+
+        waiting = threads.submit(service.client.get, f"/v1/runs/{run}?wait=30", extensions={"trace": note})
         next(coming)
+        assert asked.wait(10)
         service._process.send_signal(signal.SIGTERM)
         begin = time.monotonic()
         assert list(coming) == []  # its end, and not a connection that was cut

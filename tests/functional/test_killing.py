@@ -6,7 +6,7 @@ import signal
 from tests.functional.running import IRIS, LONG, alive, wait_for
 
 
-def disturbed(service, id, quiet_hash):
+def disturbed(service, id, quiet_hash, *saved):
     """The run has succeeded at its second attempt, with the weights of a run that nobody disturbed."""
     run = service.ended(id)
     assert (run["status"], run["attempt"], run["weights_sha256"]) == ("succeeded", 2, quiet_hash)
@@ -14,6 +14,7 @@ def disturbed(service, id, quiet_hash):
     assert [event["type"] for event in events if event["type"] != "run.progress"] == [
         "run.queued",
         "run.started",
+        *saved,
         "run.interrupted",
         "run.resumed",
         "run.succeeded",
@@ -83,6 +84,6 @@ def test_a_stop_hands_the_run_back_and_leaves_no_process_and_no_socket(launch, q
     assert not any(map(alive, processes))
     assert not socket_folder.exists()
     again = launch()
-    disturbed(again, id, quiet_hash)
+    disturbed(again, id, quiet_hash, "run.checkpointed")
     interrupted = next(event for event in again.events(id) if event["type"] == "run.interrupted")
     assert interrupted["data"] == {"attempt": 1, "reason": "drained"}

@@ -29,6 +29,8 @@ READS = {
     "store.members.count": lambda act, at: act(at["run"]),
     "store.metrics.page": lambda act, at: act(at["run"]),
     "store.events.page": lambda act, at: act(at["run"]),
+    "store.events.news": lambda act, at: act(at["run"], 0).events,
+    "store.datasets.of_file": lambda act, at: act("a" * 64),
     "store.analyses.get": lambda act, at: act(at["ended"], "importance", "test"),
 }
 WRITES = {
@@ -40,6 +42,7 @@ WRITES = {
     ),
     "store.runs.update": lambda act, at: act(at["run"], name="mine now"),
     "store.runs.request": lambda act, at: act(at["run"], "cancel"),
+    "store.runs.extend": lambda act, at: act(at["ended"], 9),
     "store.runs.delete": lambda act, at: act(at["run"]),
     "store.analyses.ask": lambda act, at: act(at["ended"], "evaluation", "test"),
 }
