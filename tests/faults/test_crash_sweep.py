@@ -130,6 +130,11 @@ def swept(live: Callable[[int], Ended], points: int, chance: random.Random | Non
     return list(chosen)
 
 
+def assert_ended(ended: Ended, point: int) -> None:
+    """At the point, unless it did not come so far: how often a worker reports depends on the clock."""
+    assert ended.crashed == (0 < point) or ended.points < point
+
+
 def test_a_worker_that_ends_anywhere_in_the_life_of_a_run(ward, full, chance, tell):
     dataset = ward.upload()
     quiet = ward.add_run(dataset)
@@ -141,7 +146,7 @@ def test_a_worker_that_ends_anywhere_in_the_life_of_a_run(ward, full, chance, te
     def live(point: int) -> Ended:
         id = ward.add_run(dataset, EPOCHS - MORE)
         ended = ward.live("work", crash_at=point, interruptions=INTERRUPTIONS)
-        assert ended.crashed == (point > 0)
+        assert_ended(ended, point)
         ward.check()
         run = ward.recover(id)
         assert (run.status, run.weights_sha256, run.progress["epoch"]) == ("succeeded", wanted, EPOCHS), point
@@ -172,7 +177,7 @@ def test_a_reconciler_that_ends_anywhere_while_it_takes_work_back(ward, full, ch
         with ward.database.write() as tx:
             tx.execute(update(tables.runs).where(tables.runs.c.id == hopeless).values(crashes=2))
         ended = ward.live("reconcile", crash_at=point)
-        assert ended.crashed == (point > 0)
+        assert_ended(ended, point)
         ward.check()
         ward.live("reconcile")
         ward.check()
@@ -243,7 +248,7 @@ def test_an_api_that_ends_anywhere_while_it_answers(ward, full, chance, tell):
         ward.live("work", interruptions=[])
         known["done"] = first["done"]
         ended = answered(requests, known, point)
-        assert ended.crashed == (point > 0)
+        assert_ended(ended, point)
         rest = requests[len(ended.told) :]
         if rest and rest[0]["method"] != "DELETE":  # of which nobody knows what came of it
             ward.check()
