@@ -10,6 +10,24 @@ import pytest
 
 from tests.faults.house import House
 
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the short forms that start a whole house each is met on one database, the next on the other: they are dear."""
+    if config.getoption("--full"):
+        return
+    tests: dict[str, dict[str, pytest.Item]] = {}
+    for item in items:
+        params = getattr(item, "callspec", None) and item.callspec.params  # type: ignore[attr-defined]
+        if params and "new_database_url" in params and "new_house" in item.fixturenames:  # type: ignore[attr-defined]
+            place = item.nodeid.replace(params["new_database_url"], "")
+            tests.setdefault(place, {})[params["new_database_url"]] = item
+    both = [found for found in tests.values() if len(found) == len(DATABASES)]
+    spared = [found[DATABASES[number % len(DATABASES)]] for number, found in enumerate(both)]
+    items[:] = [item for item in items if item not in spared]
+    config.hook.pytest_deselected(items=spared)
+
 
 @pytest.fixture
 def new_house(tmp_path: Path, new_database_url: Callable[[], str]) -> Iterator[Callable[..., House]]:

@@ -132,7 +132,7 @@ def swept(live: Callable[[int], Ended], points: int, chance: random.Random | Non
 
 def assert_ended(ended: Ended, point: int) -> None:
     """At the point, unless it did not come so far: how often a worker reports depends on the clock."""
-    assert ended.crashed == (0 < point) or ended.points < point
+    assert ended.crashed == (point > 0) or ended.points < point
 
 
 def test_a_worker_that_ends_anywhere_in_the_life_of_a_run(ward, full, chance, tell):
