@@ -26,7 +26,7 @@ from learning.preprocessing import Preprocessing
 from learning.specs import MemberSpec, network_of
 from learning.targets import Target
 from learning.trained import Trained
-from learning.weights import member_sha256, slice_member
+from learning.weights import member_sha256, slice_member, together_sha256
 
 FORMAT = "learnd.run/1"
 MEMBER_FORMAT = "learnd.weights/1"
@@ -76,7 +76,12 @@ def _sight(fold: Fold) -> tuple[int, Target]:
 
 def _told(folds: Sequence[Fold]) -> list[dict[str, Any]]:
     """The folds as JSON, categories in the first one only: with thousands in each, they would outgrow any header."""
-    told = [{"preprocessing": fold.preprocessing.to_json(), "target": fold.target.to_json()} for fold in folds]
+    return _without_repeats(
+        [{"preprocessing": fold.preprocessing.to_json(), "target": fold.target.to_json()} for fold in folds]
+    )
+
+
+def _without_repeats(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for fold in told[1:]:
         for feature, first in zip(fold["preprocessing"]["features"], told[0]["preprocessing"]["features"], strict=True):
             if "categories" in feature and feature["categories"] == first.get("categories"):
@@ -135,6 +140,37 @@ class Kept:
             "best": member,
         }
         return self._tensors(own), header
+
+    def only(self, members: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The tensors and the header of a run's file that holds these members, and answers by them. Raises NotKept."""
+        entries = [dict(self._entry(member)) for member in members]
+        networks = sorted({entry["network"] for entry in entries})
+        folds = sorted({entry["fold"] for entry in entries})
+        tensors: dict[str, Tensor] = {}
+        for number, network in enumerate(networks):
+            own = [entry for entry in entries if entry["network"] == network]
+            places = [entry["place"] for entry in own]
+            tensors |= {f"{number}.{name}": tensor[places] for name, tensor in self._stacks[str(network)].items()}
+            for place, entry in enumerate(own):
+                entry |= {"network": number, "place": place, "fold": folds.index(entry["fold"])}
+        told = [self.header["folds"][fold] for fold in folds]
+        whole = [{**fold, "preprocessing": _whole(fold, self.header["folds"][0])} for fold in told]
+        header = {
+            **self.header,
+            "folds": _without_repeats(whole),
+            "networks": [self.header["networks"][network] for network in networks],
+            "members": sorted(entries, key=lambda entry: int(entry["index"])),
+            "predicts": list(members),
+            "calibration": None,
+        }
+        if tuple(members) == self.predicts and self.header.get("calibration") is not None:
+            header["calibration"] = self.header["calibration"]
+            tensors["calibration"] = self.tensors["calibration"]
+        return tensors, header
+
+    def sha256(self, members: Sequence[int]) -> str:
+        """That of these members' bytes in order, as a run's `weights_sha256`. Raises NotKept."""
+        return together_sha256(self._tensors(self._entry(member)) for member in members)
 
     def _model(self, member: int) -> Model:
         own = self._entry(member)

@@ -68,6 +68,11 @@ class Model:
             for feature in self.preprocessing.fitted
         ]
 
+    @property
+    def is_finite(self) -> bool:
+        """False of a member that failed before it had weights to keep."""
+        return all(bool(tensor.isfinite().all()) for tensor in self.tensors.values())
+
     def predict(self, columns: Table) -> Prediction:
         """A row's answer is the same bytes whatever rows come with it. Raises UnusableColumn as `encode` does."""
         return self.answer(self.preprocessing.encode(columns))
@@ -95,6 +100,10 @@ class MeanModel:
     @property
     def inputs(self) -> list[dict[str, Any]]:
         return self.parts[0].inputs
+
+    @property
+    def is_finite(self) -> bool:
+        return all(part.is_finite for part in self.parts)
 
     def predict(self, columns: Table) -> Prediction:
         """As a `Model` does; rows are encoded once for all networks that share a preprocessing."""

@@ -78,6 +78,17 @@ class Target:
         """What the columns of `probabilities` stand for: the classes, or the targets of a multilabel run, by name."""
         return self.names if self.task == "multilabel" else self.classes
 
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        """Name and type of every target, in order, with the classes that a prediction may be."""
+        if self.task == "multilabel":
+            return [{"name": name, "type": "boolean"} for name in self.names]
+        if self.classes is None:
+            return [{"name": name, "type": "numeric"} for name in self.names]
+        boolean = all(isinstance(value, bool) for value in self.classes)
+        kind = "boolean" if boolean else "categorical"
+        return [{"name": self.names[0], "type": kind, "classes": list(self.classes)}]
+
     def encode(self, columns: Table, rows: Tensor | None = None) -> Tensor:
         """What the loss compares with: the table's rows, or the given ones in their order.
 

@@ -23,7 +23,7 @@ from store.settings import Settings
 OPEN = frozenset({"health.Alive", "health.Ready"})
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_PREDICTING = frozenset({"predictions.RunPredictions"})
+_PREDICTING = frozenset({"predictions.RunPredictions", "predictions.ModelPredictions"})
 
 
 def register(app: Flask, settings: Settings, database: Database) -> None:

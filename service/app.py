@@ -12,6 +12,7 @@ from service.api import (
     health,
     members,
     metrics,
+    models,
     networks,
     predictions,
     replays,
@@ -23,6 +24,7 @@ from service.bell import Bell
 from service.openapi import Interface
 from service.resolution.targets import TargetColumns
 from service.serving.served import ServedModels
+from service.serving.versions import Versions
 from service.streaming import Streams
 from store.blobs import Blobs
 from store.database import Database
@@ -38,6 +40,7 @@ RESOURCES = (
     events,
     weights,
     analyses,
+    models,
     predictions,
     workers,
     health,
@@ -60,7 +63,7 @@ def create_app(settings: Settings) -> Flask:
         PROPAGATE_EXCEPTIONS=False,
     )
     app.json = answers.Provider(app)
-    app.url_map.converters["id"] = blueprint.Id
+    app.url_map.converters |= {"id": blueprint.Id, "name": blueprint.Name, "ref": blueprint.Ref}
     parts.install(
         app,
         parts.Parts(
@@ -69,6 +72,7 @@ def create_app(settings: Settings) -> Flask:
             blobs=blobs,
             bell=Bell(settings.redis_url),
             models=ServedModels(blobs),
+            versions=Versions(database),
             targets=TargetColumns(blobs),
             streams=Streams(settings.max_streams),
         ),

@@ -15,6 +15,7 @@ from werkzeug.routing import BaseConverter, Map
 
 from service import problems, strict_json
 from service.problems import Invalid, Malformed, WrongMedia
+from store.models import NAME
 
 SPEC_BYTES = 64 * 1024
 
@@ -141,6 +142,18 @@ def _refusing_unknown_parameters(view: Callable[..., Any]) -> Callable[..., Any]
         return view(*args, **kwargs)
 
     return strict
+
+
+class Name(BaseConverter):
+    """Of a model or an alias; what could be none is at no address."""
+
+    regex = NAME
+
+
+class Ref(BaseConverter):
+    """A model's `name`, `name@alias` or `name:version`."""
+
+    regex = rf"{NAME}(?:@{NAME}|:[1-9][0-9]{{0,8}})?"
 
 
 class Id(BaseConverter):

@@ -10,7 +10,7 @@ from flask_smorest import Api  # type: ignore[import-untyped]
 from marshmallow import Schema
 
 from service import problems
-from service.blueprint import Id
+from service.blueprint import Id, Name, Ref
 from service.problems import MEDIA_TYPE
 from service.schemas.datasets import ColumnOut, WarningOut
 from service.schemas.networks import NetworkShape
@@ -89,6 +89,8 @@ class Interface(Api):  # type: ignore[misc]  # the library carries no types
             },
         )
         self.register_converter(Id, lambda converter: {"type": "string", "pattern": f"^{converter.regex}$"})
+        for converter in (Name, Ref):
+            self.register_converter(converter, lambda each: {"type": "string", "pattern": f"^{each.regex}$"})
         # Those that are only named by reference, from fields that pass JSON through as it is.
         for schema in (ProblemOut, ColumnOut, WarningOut, NetworkShape, PredictionIn, ReceiptIn):
             if _name_of(schema) not in self.spec.components.schemas:
@@ -142,7 +144,7 @@ def _with_errors(operation: Mapping[str, Any], method: str, path: str) -> dict[s
         possible |= {"401", "403", "503"}
     if "{" in path:
         possible |= {"404"}
-    if method in ("delete", "patch", "post"):
+    if method in ("delete", "patch", "post", "put"):
         possible |= {"409", "507"}
     if path.endswith("/events"):
         possible |= {"406"}

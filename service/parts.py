@@ -7,6 +7,7 @@ from flask import Flask, current_app, g
 
 from service.bell import Bell
 from service.resolution.targets import TargetColumns
+from service.serving.versions import Versions
 from service.streaming import Streams
 from store.blobs import Blobs
 from store.database import Database
@@ -25,6 +26,7 @@ class Parts:
     blobs: Blobs
     bell: Bell
     models: "ServedModels"
+    versions: Versions
     targets: TargetColumns
     streams: Streams
 

@@ -1,4 +1,4 @@
-"""Predictions by a run's kept weights."""
+"""Predictions by a model's version, or by a run's kept weights."""
 
 from flask import Response, request
 from flask.views import MethodView
@@ -11,12 +11,24 @@ from service.serving import kept, prediction
 from store import runs
 from store.runs import Run
 
-resource = Resource("predictions", __name__, url_prefix="/v1/runs", description="Answers for new rows")
+resource = Resource("predictions", __name__, url_prefix="/v1", description="Answers for new rows")
 
 _EXAMPLE = {"instances": [{"sepal_length": 5.1, "sepal_width": 3.5}], "probabilities": True}
 
 
-@resource.route("/<id('run'):id>/predictions")
+@resource.route("/models/<ref:ref>/predictions")
+class ModelPredictions(MethodView):
+    @resource.response(200, PredictionOut)
+    @resource.doc(requestBody=prediction.body_of(_EXAMPLE))
+    def post(self, ref: str) -> Response:
+        """Predict for new rows by a model: its newest version, `name@alias` or `name:version`"""
+        version = parts().versions.get(tenant(), ref)
+        asked = prediction.read(request)
+        model = parts().models.get(version.blob, asked.member)
+        return answers.plain({**prediction.answer(model, asked), "model": version.ref})
+
+
+@resource.route("/runs/<id('run'):id>/predictions")
 class RunPredictions(MethodView):
     @resource.response(200, PredictionOut)
     @resource.doc(requestBody=prediction.body_of(_EXAMPLE))

@@ -68,7 +68,8 @@ class PredictionOut(Shown):
             "description": "With `interval`, of classes: those that may be; of several targets such a set for each",
         }
     )
-    run = fields.String(required=True)
+    model = fields.String(metadata={"description": "Which version answered, as `name:version`"})
+    run = fields.String(metadata={"description": "Of predictions by a run, whose weights may change if it is extended"})
     member = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "Null where several answer together, as their mean"}
+        allow_none=True, metadata={"description": "Null where several answer together, as their mean"}
     )

@@ -24,11 +24,15 @@ _NO_CALIBRATION = (
 
 
 @dataclass(frozen=True)
-class Asked:
-    instances: list[Any]
+class Options:
     probabilities: bool
     interval: float | None
     member: int | None
+
+
+@dataclass(frozen=True)
+class Asked(Options):
+    instances: list[Any]
 
 
 def read(request: Request) -> Asked:
@@ -47,23 +51,33 @@ def read(request: Request) -> Asked:
     instances = found["instances"]
     if not 1 <= len(instances) <= MOST_INSTANCES:
         raise Invalid({"instances": f"a list of 1 to {MOST_INSTANCES} records or arrays"})
-    return Asked(instances, found["probabilities"], found["interval"], found.get("member"))
+    return Asked(found["probabilities"], found["interval"], found.get("member"), instances)
 
 
 def answer(model: Model | MeanModel, asked: Asked) -> dict[str, Any]:
-    outcomes = model.target.outcomes
-    if asked.probabilities and outcomes is None:
+    """Of a body's instances."""
+    check(model, asked)
+    return told(model.predict(columns_of(asked.instances, model.inputs)), model.calibration, asked)
+
+
+def check(model: Model | MeanModel, asked: Options) -> None:
+    """Raises Invalid for what this model cannot say."""
+    if asked.probabilities and model.target.outcomes is None:
         raise Invalid({"probabilities": "false: a regression has none"})
     if asked.interval is not None and model.calibration is None:
         raise Invalid({"interval": _NO_CALIBRATION})
-    prediction = model.predict(columns_of(asked.instances, model.inputs))
+
+
+def told(prediction: Prediction, calibration: Calibration | None, asked: Options) -> dict[str, Any]:
+    """The answer, all but by which model it is; call `check` before."""
+    outcomes = prediction.target.outcomes
     found: dict[str, Any] = {"predictions": prediction.predictions()}
     if asked.probabilities:
         found["probabilities"] = prediction.probabilities().numpy()
     if outcomes is not None:
         found["classes"] = list(outcomes)
     if asked.interval is not None:
-        found |= _within(model.calibration, prediction, asked.interval)
+        found |= _within(calibration, prediction, asked.interval)
     return found
 
 

@@ -53,7 +53,7 @@ class ServedModels:
 
     def _load(self, blob: str, member: int | None) -> Model | MeanModel:
         model = kept.read(self._blobs, blob).model(member)
-        if not all(bool(tensor.isfinite().all()) for part in _parts(model) for tensor in part.tensors.values()):
+        if not model.is_finite:
             raise Clash(f"Member {member} failed before it had weights to keep.")
         return model
 
