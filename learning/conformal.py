@@ -76,33 +76,42 @@ class Calibration:
             return self.scores.new_full((len(self.scores),), torch.inf)
         return self.scores[:, (rank - 1) * self.scores.shape[1] // self.rows]
 
-    def intervals(self, values: Tensor, level: float) -> list[Any]:
-        """Of each row [low, high], or such a pair of each target where they are listed; None is without an end.
-
-        `values` [N, T] as predicted. Counts are not below zero.
-        """
+    def ends(self, values: Tensor, level: float) -> Tensor:
+        """[N, T, 2] float64, low and high of `values` [N, T] as predicted. Counts are not below zero."""
         reach = self.quantiles(level)
-        ends = torch.stack([values - reach, values + reach], dim=2)  # [N, T, 2]
-        if self.target.link == "log":
-            ends = ends.clamp(min=0.0)
+        ends = torch.stack([values - reach, values + reach], dim=2)
+        return ends.clamp(min=0.0) if self.target.link == "log" else ends
+
+    def intervals(self, values: Tensor, level: float) -> list[Any]:
+        """Of each row [low, high], or such a pair of each target where they are listed; None is without an end."""
+        ends = self.ends(values, level)
         found = (ends if self.target.listed else ends[:, 0]).tolist()
         return found if bool(ends.isfinite().all()) else _without_infinity(found)
 
-    def sets(self, probabilities: Tensor, level: float) -> list[Any]:
-        """Of each row the classes that it may have, in order; of labels a list of these sets, one for each target."""
+    def inside(self, probabilities: Tensor, level: float) -> Tensor:
+        """[N, C] bool: whether each class may be; of labels [N, T, 2], whether false and true may be."""
         reach, likeliest = self.quantiles(level), chosen(self.target, probabilities)
         if self.target.task != "multilabel":
-            return _sets(self.target.classes or (), 1.0 - probabilities, likeliest, reach)
+            return _inside(1.0 - probabilities, likeliest, reach)
         scores = torch.stack([probabilities, 1.0 - probabilities], dim=2)  # [N, T, 2]
-        labels = zip(scores.unbind(1), likeliest.unbind(1), reach, strict=True)
-        each = [_sets((False, True), *label) for label in labels]
-        return [list(row) for row in zip(*each, strict=True)]
+        return _inside(scores, likeliest, reach.unsqueeze(1))
+
+    def sets(self, probabilities: Tensor, level: float) -> list[Any]:
+        """Of each row the classes that it may have, in order; of labels a list of these sets, one for each target."""
+        inside = self.inside(probabilities, level).tolist()
+        if self.target.task != "multilabel":
+            return [_set(self.target.classes or (), row) for row in inside]
+        return [[_set((False, True), label) for label in row] for row in inside]
 
 
-def _sets(classes: Sequence[Value], scores: Tensor, likeliest: Tensor, reach: Tensor) -> list[list[Value]]:
+def _inside(scores: Tensor, likeliest: Tensor, reach: Tensor) -> Tensor:
+    """Of scores [..., C]; a set that would be empty holds the likeliest [...] class."""
     inside = scores <= reach
-    inside |= torch.nn.functional.one_hot(likeliest, len(classes)).bool() & ~inside.any(1, keepdim=True)
-    return [[each for each, here in zip(classes, row, strict=True) if here] for row in inside.tolist()]
+    return inside | torch.nn.functional.one_hot(likeliest, scores.shape[-1]).bool() & ~inside.any(-1, keepdim=True)
+
+
+def _set(classes: Sequence[Value], inside: Sequence[bool]) -> list[Value]:
+    return [each for each, here in zip(classes, inside, strict=True) if here]
 
 
 def _without_infinity(found: list[Any]) -> list[Any]:
