@@ -147,7 +147,7 @@ def _refusing_unknown_parameters(view: Callable[..., Any]) -> Callable[..., Any]
 class Name(BaseConverter):
     """Of a model or an alias; what could be none is at no address."""
 
-    regex = NAME
+    regex = rf"(?!\.{{1,2}}(?:/|$)){NAME}"
 
 
 class Ref(BaseConverter):

@@ -260,7 +260,9 @@ models = Table(
     metadata,
     _tenant(primary_key=True),
     Column("name", String(100), primary_key=True),
+    Column("latest", Integer, nullable=False, server_default="0"),  # its newest version's number; it only ever rises
     _must("created_at", Moment),
+    Column("deleted_at", Moment),  # the row stays, for its number
 )
 
 model_versions = Table(

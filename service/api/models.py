@@ -12,12 +12,11 @@ from service.discarding import discard
 from service.openapi import IDEMPOTENT
 from service.parts import parts, tenant
 from service.problems import Clash, Invalid
-from service.schemas.models import AliasIn, ModelIn, ModelOut, ModelPage, VersionOut
+from service.schemas.models import MOST_VERSION, AliasIn, ModelIn, ModelOut, ModelPage, VersionOut, VersionPage
 from service.schemas.pages import PageQuery
 from service.serving import kept
 from store import models, runs, weights
 from store.errors import NotFound
-from store.models import Version
 from store.runs import Run
 
 resource = Resource("models", __name__, url_prefix="/v1/models", description="Trained networks under a name")
@@ -44,7 +43,7 @@ class Models(MethodView):
     @resource.arguments(PageQuery, location="query")
     @resource.response(200, ModelPage)
     def get(self, query: dict[str, Any]) -> Any:
-        """List models, newest first"""
+        """List models, newest first, each with its newest version"""
         with parts().database.read() as tx:
             return models.page(tx, tenant(), **query)
 
@@ -53,18 +52,37 @@ class Models(MethodView):
 class Model(MethodView):
     @resource.response(200, ModelOut)
     def get(self, name: str) -> Any:
-        """A model with its versions and aliases"""
+        """A model with its newest hundred versions, and its aliases"""
         with parts().database.read() as tx:
             return models.get(tx, tenant(), name)
 
     @resource.response(204)
     def delete(self, name: str) -> Response:
-        """Delete a model with all its versions; the runs stay"""
+        """Delete a model with all its versions; the runs stay, and a model of that name that is made again counts on"""
         with parts().database.write() as tx:
             freed = models.delete(tx, tenant(), name)
-        parts().versions.forget()
+        parts().versions.forget(tenant(), name)
         discard(freed)
         return Response(status=204)
+
+
+@resource.route("/<name:name>/versions")
+class Versions(MethodView):
+    @resource.arguments(PageQuery, location="query")
+    @resource.response(200, VersionPage)
+    def get(self, query: dict[str, Any], name: str) -> Any:
+        """List the versions of a model, newest first"""
+        with parts().database.read() as tx:
+            return models.versions(tx, tenant(), name, **query)
+
+
+@resource.route(f"/<name:name>/versions/<int(min=1, max={MOST_VERSION}):version>")
+class Version(MethodView):
+    @resource.response(200, VersionOut)
+    def get(self, name: str, version: int) -> Any:
+        """A version of a model"""
+        with parts().database.read() as tx:
+            return models.version(tx, tenant(), name, version)
 
 
 @resource.route("/<name:name>/aliases/<name:alias>")
@@ -73,12 +91,14 @@ class Alias(MethodView):
     @resource.response(200, ModelOut)
     def put(self, asked: Mapping[str, Any], name: str, alias: str) -> Response:
         """Let an alias point to a version; the next prediction by it is that version's"""
-        with parts().database.write() as tx:
-            known = models.get(tx, tenant(), name)
-            if asked["version"] not in {each.version for each in known.versions}:
-                raise Invalid({"version": f"one of the versions of {name}, 1 to {known.latest}"})
-            model = models.point(tx, tenant(), name, alias, asked["version"])
-        parts().versions.forget()
+        try:
+            with parts().database.write() as tx:
+                model = models.point(tx, tenant(), name, alias, asked["version"])
+        except NotFound as error:
+            if error.noun != "version":
+                raise
+            raise Invalid({"version": f"the number of a version of {name}; there is no {error.id}"}) from error
+        parts().versions.forget(tenant(), name)
         return answers.plain(_MODEL.dump(model))
 
     @resource.response(204)
@@ -86,7 +106,7 @@ class Alias(MethodView):
         """Delete an alias; the version stays"""
         with parts().database.write() as tx:
             models.forget_alias(tx, tenant(), name, alias)
-        parts().versions.forget()
+        parts().versions.forget(tenant(), name)
         return Response(status=204)
 
 
@@ -98,9 +118,14 @@ def _add(run: Run, asked: Mapping[str, Any]) -> Response:
     model = found.model(member)
     if not model.is_finite:
         raise Clash(f"Member {member} failed before it had weights to keep.")
-    blob = parts().blobs.put(weights.stream({name: each.numpy() for name, each in tensors.items()}, header))
+    blobs = parts().blobs
+
+    def keep() -> str:
+        return blobs.put(weights.stream({name: each.numpy() for name, each in tensors.items()}, header))
+
+    blob = keep()
     with parts().database.write() as tx:
-        version: Version = models.add(
+        version = models.add(
             tx,
             tenant(),
             asked["name"],
@@ -112,8 +137,9 @@ def _add(run: Run, asked: Mapping[str, Any]) -> Response:
             sha256=found.sha256(members),
             alias=asked.get("alias"),
         )
-        response = idempotency.answer(
-            tx, _VERSION.dump(version), 201, {"Location": f"/v1/models/{version.name}:{version.version}"}
-        )
-    parts().versions.forget()
+        if not blobs.exists(blob):  # the last version of equal weights was deleted between our two steps
+            keep()
+        at = f"/v1/models/{version.name}/versions/{version.version}"
+        response = idempotency.answer(tx, _VERSION.dump(version), 201, {"Location": at})
+    parts().versions.forget(tenant(), version.name)
     return response

@@ -15,15 +15,15 @@ MOST_VERSION = 999_999_999
 
 
 class Name(Worded, fields.String):
-    """Of a model or an alias."""
+    """Of a model or an alias. What is called `.` or `..` could not be reached: clients take these out of an address."""
 
-    allowed = "1 to 100 of the letters A-Z a-z, digits, '.', '_' and '-'"
+    allowed = "1 to 100 of the letters A-Z a-z, digits, '.', '_' and '-', and neither '.' nor '..'"
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**with_schema(kwargs, pattern=f"^{NAME}$"))
+        super().__init__(**with_schema(kwargs, pattern=rf"^(?!\.{{1,2}}$){NAME}$"))
 
     def read(self, value: Any) -> str:
-        if not isinstance(value, str) or not re.fullmatch(NAME, value):
+        if not isinstance(value, str) or not re.fullmatch(NAME, value) or value in (".", ".."):
             raise self.refuse()
         return value
 
@@ -64,7 +64,11 @@ class ModelOut(Shown):
     name = fields.String(required=True)
     object = fields.Constant("model", required=True)
     latest = fields.Integer(required=True, metadata={"description": "The newest version, which the bare name means"})
-    versions = fields.List(fields.Nested(VersionOut), required=True, metadata={"description": "Newest first"})
+    versions = fields.List(
+        fields.Nested(VersionOut),
+        required=True,
+        metadata={"description": "The newest hundred, newest first; in a list of models the newest alone"},
+    )
     aliases = fields.Dict(
         keys=fields.String(), values=fields.Integer(), required=True, metadata={"description": "Alias to version"}
     )
@@ -72,3 +76,4 @@ class ModelOut(Shown):
 
 
 ModelPage = page_of(ModelOut, "ModelPage")
+VersionPage = page_of(VersionOut, "VersionPage")

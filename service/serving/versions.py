@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from store import models
 from store.database import Database
-from store.models import Version
+from store.models import Meaning
 
 FRESH_SECONDS = 0.25  # how long a moved alias, or a new version, may go unseen by another process
 _MOST = 4_096
@@ -15,10 +15,10 @@ _MOST = 4_096
 class Versions:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: OrderedDict[tuple[str, str], tuple[float, Version]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], tuple[float, Meaning]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, tenant: str, ref: str) -> Version:
+    def get(self, tenant: str, ref: str) -> Meaning:
         """Raises NotFound, Unavailable."""
         place = (tenant, ref)
         found = self._known.get(place)
@@ -34,7 +34,13 @@ class Versions:
                 self._known.popitem(last=False)
         return version
 
-    def forget(self) -> None:
-        """After a change that this process has made itself: whoever asked for it sees it at once."""
+    def forget(self, tenant: str, name: str) -> None:
+        """After a change of the model that this process has made itself: whoever asked for it sees it at once."""
         with self._lock:
-            self._known.clear()
+            for place in [each for each in self._known if each[0] == tenant and name_of(each[1]) == name]:
+                del self._known[place]
+
+
+def name_of(ref: str) -> str:
+    """The model's: what stands before `@alias` or `:version`."""
+    return ref.partition("@")[0].partition(":")[0]

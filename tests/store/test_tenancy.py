@@ -10,10 +10,12 @@ import pytest
 from sqlalchemy import select
 
 import store
-from store import analyses, idempotency, keys, networks
+from store import analyses, idempotency, keys, models, networks
 from store.errors import NotFound
 from store.pages import Page
 from store.tables import metadata
+
+VERSION = {"member": 0, "inputs": [], "outputs": [], "blob": "sha256/weights", "sha256": "b" * 64}
 
 # How each is called with the owner's ids; what a stranger must then get: NotFound, or what is empty.
 READS = {
@@ -32,6 +34,11 @@ READS = {
     "store.events.news": lambda act, at: act(at["run"], 0).events,
     "store.datasets.of_file": lambda act, at: act("a" * 64),
     "store.analyses.get": lambda act, at: act(at["ended"], "importance", "test"),
+    "store.models.get": lambda act, at: act(at["model"]),
+    "store.models.page": lambda act, at: act(),
+    "store.models.version": lambda act, at: act(at["model"], 1),
+    "store.models.versions": lambda act, at: act(at["model"]),
+    "store.models.resolve": lambda act, at: act(at["model"]),
 }
 WRITES = {
     "store.datasets.rename": lambda act, at: act(at["dataset"], "mine now"),
@@ -45,6 +52,10 @@ WRITES = {
     "store.runs.extend": lambda act, at: act(at["ended"], 9),
     "store.runs.delete": lambda act, at: act(at["run"]),
     "store.analyses.ask": lambda act, at: act(at["ended"], "evaluation", "test"),
+    "store.models.add": lambda act, at: act(at["model"], run=at["ended"], **VERSION),
+    "store.models.point": lambda act, at: act(at["model"], "prod", 1),
+    "store.models.forget_alias": lambda act, at: act(at["model"], "old"),
+    "store.models.delete": lambda act, at: act(at["model"]),
 }
 ELSEWHERE = {
     "store.datasets.insert": "makes a row of one's own",
@@ -70,7 +81,9 @@ def at(house, chunk):
     with house.database.write() as tx:
         network = networks.insert(tx, house.tenant, name="n", layers=[])
         analyses.ask(tx, house.tenant, ended.run_id, "importance", "test")
-    return {"run": claim.run_id, "ended": ended.run_id, "dataset": claim.dataset.id, "network": network.id}
+        models.add(tx, house.tenant, "iris", run=ended.run_id, alias="old", **VERSION)
+    ids = {"run": claim.run_id, "ended": ended.run_id, "dataset": claim.dataset.id, "network": network.id}
+    return ids | {"model": "iris"}
 
 
 def call(name, tx, tenant, at):
