@@ -43,7 +43,7 @@ UPLOAD: Mapping[str, Any] = {
 }
 
 
-SAFETENSORS: dict[str, Any] = {"type": "string", "contentMediaType": "application/octet-stream"}
+FILE: dict[str, Any] = {"type": "string", "contentMediaType": "application/octet-stream"}
 
 
 def header(name: str, description: str, **schema: Any) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def _with_errors(operation: Mapping[str, Any], method: str, path: str) -> dict[s
         possible |= {"409", "507"}
     if path.endswith("/events"):
         possible |= {"406"}
-    if path.endswith(("/weights", "/receipt", "/evaluation", "/importance")):
+    if path.endswith(("/weights", "/onnx", "/receipt", "/evaluation", "/importance")):
         possible |= {"409"}
     if "requestBody" in operation:
         possible |= {"400", "413", "415"}

@@ -4,7 +4,7 @@ from marshmallow import fields
 
 from service.schemas.fields import Choice, Text, Time, WholeParameter
 from service.schemas.pages import PageQuery, page_of
-from service.schemas.shapes import Shown, StrictSchema
+from service.schemas.shapes import Shown
 
 SPLITS = ("train", "validation", "test")
 MOST_MEMBER = 100_000
@@ -28,10 +28,6 @@ class MetricsQuery(PageQuery):
         at_most=MOST_POINTS,
         metadata={"description": "At most so many points of each series, with every extreme among them"},
     )
-
-
-class MemberQuery(StrictSchema):
-    member = WholeParameter(at_least=0, at_most=MOST_MEMBER, metadata={"description": "Default: the best member"})
 
 
 class MetricOut(Shown):

@@ -6,7 +6,8 @@ from typing import TypeVar
 import torch
 from sqlalchemy import Connection
 
-from learning.keeping import Kept
+from learning.keeping import Kept, NotKept
+from learning.model import MeanModel, Model
 from service.parts import parts
 from service.problems import Clash, Invalid
 from store import members, runs, weights
@@ -16,6 +17,7 @@ from store.errors import BlobMissing, NotFound
 from store.runs import Run
 
 Answer = TypeVar("Answer")
+_MOST_NAMED = 20  # members, in a refusal
 
 
 def with_weights(run: Run, use: Callable[[Run], Answer]) -> Answer:
@@ -66,12 +68,28 @@ def existing(tx: Connection, run: Run, asked: int) -> members.Member:
         raise Invalid({"member": f"a whole number from 0 to {last}"}) from None
 
 
-def file_of(blobs: Blobs, run: Run, member: int) -> bytes:
-    """One member as a safetensors file of its own, its header telling of it alone."""
-    tensors, header = read(blobs, blob_of(run)).member(member)
+def file_of(blobs: Blobs, key: str, member: int) -> bytes:
+    """One member of these weights as a safetensors file of its own, its header telling of it alone."""
+    tensors, header = read(blobs, key).member(member)
     return weights.pack({name: tensor.numpy() for name, tensor in tensors.items()}, header)
 
 
 def read(blobs: Blobs, key: str) -> Kept:
     arrays, header = weights.unpack(blobs.get(key))
     return Kept({name: torch.from_numpy(array) for name, array in arrays.items()}, header)
+
+
+def usable(found: Kept, member: int | None) -> Model | MeanModel:
+    """What the file answers by, or one member of it.
+
+    Raises Invalid for a member that is not in it, Clash for one whose weights are not finite.
+    """
+    try:
+        model = found.model(member)
+    except NotKept:
+        there = [str(each["index"]) for each in found.header["members"]]
+        named = ", ".join(there[:_MOST_NAMED]) + (", …" if len(there) > _MOST_NAMED else "")
+        raise Invalid({"member": f"one of those that this model has: {named}"}) from None
+    if not model.is_finite:
+        raise Clash(f"Member {member} failed before it had weights to keep.")
+    return model
