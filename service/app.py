@@ -71,7 +71,7 @@ def create_app(settings: Settings) -> Flask:
             database=database,
             blobs=blobs,
             bell=Bell(settings.redis_url),
-            models=ServedModels(blobs),
+            models=ServedModels(blobs, settings.max_served_models, settings.max_served_bytes),
             versions=Versions(database),
             targets=TargetColumns(blobs),
             streams=Streams(settings.max_streams),

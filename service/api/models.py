@@ -11,10 +11,11 @@ from service.blueprint import Resource
 from service.discarding import discard
 from service.openapi import IDEMPOTENT
 from service.parts import parts, tenant
-from service.problems import Clash, Invalid
+from service.problems import Invalid
 from service.schemas.models import MOST_VERSION, AliasIn, ModelIn, ModelOut, ModelPage, VersionOut, VersionPage
 from service.schemas.pages import PageQuery
 from service.serving import kept
+from service.serving.served import usable
 from store import models, runs, weights
 from store.errors import NotFound
 from store.runs import Run
@@ -115,9 +116,7 @@ def _add(run: Run, asked: Mapping[str, Any]) -> Response:
     found = kept.read(parts().blobs, kept.blob_of(run))
     members = found.predicts if member is None else (member,)
     tensors, header = found.only(members)
-    model = found.model(member)
-    if not model.is_finite:
-        raise Clash(f"Member {member} failed before it had weights to keep.")
+    model = usable(found, member)
     blobs = parts().blobs
 
     def keep() -> str:

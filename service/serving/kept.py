@@ -6,8 +6,7 @@ from typing import TypeVar
 import torch
 from sqlalchemy import Connection
 
-from learning.keeping import Kept, NotKept
-from learning.model import MeanModel, Model
+from learning.keeping import Kept
 from service.parts import parts
 from service.problems import Clash, Invalid
 from store import members, runs, weights
@@ -17,7 +16,6 @@ from store.errors import BlobMissing, NotFound
 from store.runs import Run
 
 Answer = TypeVar("Answer")
-_MOST_NAMED = 20  # members, in a refusal
 
 
 def with_weights(run: Run, use: Callable[[Run], Answer]) -> Answer:
@@ -77,19 +75,3 @@ def file_of(blobs: Blobs, key: str, member: int) -> bytes:
 def read(blobs: Blobs, key: str) -> Kept:
     arrays, header = weights.unpack(blobs.get(key))
     return Kept({name: torch.from_numpy(array) for name, array in arrays.items()}, header)
-
-
-def usable(found: Kept, member: int | None) -> Model | MeanModel:
-    """What the file answers by, or one member of it.
-
-    Raises Invalid for a member that is not in it, Clash for one whose weights are not finite.
-    """
-    try:
-        model = found.model(member)
-    except NotKept:
-        there = [str(each["index"]) for each in found.header["members"]]
-        named = ", ".join(there[:_MOST_NAMED]) + (", …" if len(there) > _MOST_NAMED else "")
-        raise Invalid({"member": f"one of those that this model has: {named}"}) from None
-    if not model.is_finite:
-        raise Clash(f"Member {member} failed before it had weights to keep.")
-    return model

@@ -1,72 +1,121 @@
-"""Models in memory, ready to predict: each loaded once however many ask at the same time, the least used forgotten."""
+"""Models in memory, ready to predict: each made once however many ask at the same time, the least used forgotten."""
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
 from concurrent.futures import Future
-from functools import lru_cache
+from dataclasses import dataclass
 
+from learning.keeping import Kept, NotKept
 from learning.model import MeanModel, Model
-from service.problems import Clash
+from learning.network import BLOCK_ROWS
+from service.problems import Clash, Invalid
 from service.serving import kept
+from service.serving.instances import columns_of
+from service.serving.sizes import bytes_held
 from store.blobs import Blobs
 
-_MOST_MODELS = 256
-_MOST_BYTES = 512 << 20
+Place = tuple[str, int | None]  # a blob, and one member of it or what it answers by
+
+_MOST_NAMED = 20  # members, in a refusal
+
+
+@dataclass(slots=True)
+class _Ready:
+    model: Model | MeanModel
+    predicts: tuple[int, ...]  # the members that the blob answers by
+    bytes: int
+    used: bool = True  # since it was last asked whether it may go
 
 
 class ServedModels:
-    """Weights are immutable and named by their content, so a model that is here is right for ever."""
+    """At most so many models, and so many bytes; the one that was asked for last stays, however large.
 
-    def __init__(self, blobs: Blobs) -> None:
+    Weights are immutable and named by their content, so a model that is here is right for ever. Whoever finds it takes
+    no lock: a look into the dictionary, and a mark. To make room the models are asked in turn, and go unless they were
+    used since they were last asked (a clock, or second chance): a step costs the same however many there are.
+    """
+
+    def __init__(self, blobs: Blobs, most_models: int, most_bytes: int) -> None:
         self._blobs = blobs
-        self._models: OrderedDict[tuple[str, int | None], Future[Model | MeanModel]] = OrderedDict()
-        self._lock = threading.Lock()
-        self.predicts = lru_cache(_MOST_MODELS)(self._predicts)
+        self._most_models = most_models
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._ready: OrderedDict[Place, _Ready] = OrderedDict()
+        self._loading: dict[Place, Future[_Ready]] = {}
+        self._lock = threading.Lock()  # of whoever changes these
 
     def get(self, blob: str, member: int | None) -> Model | MeanModel:
-        """Raises Clash for a member whose weights are not finite, BlobMissing where they are gone."""
-        place = (blob, member)
+        """Raises Invalid for a member that is not in the blob, Clash for one whose weights are not finite, BlobMissing
+        where they are gone, and what else reading them raises; then whoever asks next tries again.
+        """
+        return self._get((blob, member)).model
+
+    def predicts(self, blob: str) -> tuple[int, ...]:
+        """The members that a run or version answers by, as its weights say themselves. Raises as `get` does."""
+        return self._get((blob, None)).predicts
+
+    def _get(self, place: Place) -> _Ready:
+        found = self._ready.get(place)
+        if found is None:
+            return self._loaded_once(place)
+        found.used = True
+        return found
+
+    def _loaded_once(self, place: Place) -> _Ready:
         with self._lock:
-            found = self._models.get(place)
-            if found is not None:
-                self._models.move_to_end(place)
-            else:
-                mine: Future[Model | MeanModel] = Future()
-                self._models[place] = mine
-        if found is not None:
-            return found.result()
+            found = self._ready.get(place)
+            if found is not None:  # another thread has brought it between our two looks
+                return found
+            loading = self._loading.get(place)
+            if loading is None:
+                mine: Future[_Ready] = Future()
+                self._loading[place] = mine
+        if loading is not None:
+            return loading.result()
         try:
-            mine.set_result(self._load(blob, member))
+            ready = self._load(*place)
         except BaseException as error:
             with self._lock:
-                self._models.pop(place, None)  # whoever asks next tries again
+                del self._loading[place]
             mine.set_exception(error)
             raise
         with self._lock:
-            self._forget()
-        return mine.result()
+            del self._loading[place]
+            self._keep(place, ready)
+        mine.set_result(ready)
+        return ready
 
-    def _predicts(self, blob: str) -> tuple[int, ...]:
-        """The members that the run answers by, as its weights say themselves. Raises BlobMissing."""
-        return kept.read(self._blobs, blob).predicts
+    def _load(self, blob: str, member: int | None) -> _Ready:
+        found = kept.read(self._blobs, blob)
+        model = usable(found, member)
+        # A block of rows of nothing, and one row: what first predictions prepare is made now, and counted.
+        nothing = [[None] * len(model.inputs)] * (BLOCK_ROWS + 1)
+        model.predict(columns_of(nothing, model.inputs))
+        return _Ready(model, found.predicts, bytes_held(model))
 
-    def _load(self, blob: str, member: int | None) -> Model | MeanModel:
-        model = kept.read(self._blobs, blob).model(member)
-        if not model.is_finite:
-            raise Clash(f"Member {member} failed before it had weights to keep.")
-        return model
-
-    def _forget(self) -> None:
-        sizes = {place: _bytes(model.result()) for place, model in self._models.items() if model.done()}
-        while len(sizes) > 1 and (len(sizes) > _MOST_MODELS or sum(sizes.values()) > _MOST_BYTES):
-            oldest = next(iter(sizes))
-            del sizes[oldest], self._models[oldest]
-
-
-def _parts(model: Model | MeanModel) -> Sequence[Model]:
-    return model.parts if isinstance(model, MeanModel) else [model]
+    def _keep(self, place: Place, ready: _Ready) -> None:
+        self._ready[place] = ready
+        self._bytes += ready.bytes
+        while len(self._ready) > 1 and (len(self._ready) > self._most_models or self._bytes > self._most_bytes):
+            eldest = next(iter(self._ready))
+            if self._ready[eldest].used:
+                self._ready[eldest].used = False
+                self._ready.move_to_end(eldest)
+            else:
+                self._bytes -= self._ready.pop(eldest).bytes
 
 
-def _bytes(model: Model | MeanModel) -> int:
-    return sum(tensor.nbytes for part in _parts(model) for tensor in part.tensors.values())
+def usable(found: Kept, member: int | None) -> Model | MeanModel:
+    """What the file answers by, or one member of it.
+
+    Raises Invalid for a member that is not in it, Clash for one whose weights are not finite.
+    """
+    try:
+        model = found.model(member)
+    except NotKept:
+        there = [str(each["index"]) for each in found.header["members"]]
+        named = ", ".join(there[:_MOST_NAMED]) + (", …" if len(there) > _MOST_NAMED else "")
+        raise Invalid({"member": f"one of those that this model has: {named}"}) from None
+    if not model.is_finite:
+        raise Clash(f"Member {member} failed before it had weights to keep.")
+    return model
