@@ -16,7 +16,7 @@ from store.owned import equals, owned
 from store.pages import Page
 from store.references import unreferenced
 from store.states import FINAL
-from store.tables import datasets, runs
+from store.tables import batch_predictions, datasets, runs
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,16 @@ def rename(tx: Connection, tenant: str, id: str, name: str) -> Dataset:
 
 
 def delete(tx: Connection, tenant: str, id: str) -> list[str]:
-    """Deletes the row and answers which of its blobs nothing else names; Conflict while an unfinished run reads it."""
-    # The lock keeps out a run that is being inserted: it takes a share of the same row.
+    """Deletes the row and answers which of its blobs nothing else names; Conflict while what is unfinished reads it."""
+    # The lock keeps out who is being inserted to read it: that takes a share of the same row.
     row = tx.execute(select(datasets.c.blob).where(owned(datasets, tenant, id)).with_for_update()).first()
     if row is None:
         raise NotFound("dataset", id)
-    reads = select(runs.c.id).where(runs.c.dataset_id == id, runs.c.status.not_in(FINAL)).limit(1)
-    reader = tx.execute(reads).scalar()
-    if reader is not None:
-        raise Conflict(f"run {reader} still reads this dataset")
+    for noun, table in (("run", runs), ("batch prediction", batch_predictions)):
+        reads = select(table.c.id).where(table.c.dataset_id == id, table.c.status.not_in(FINAL)).limit(1)
+        reader = tx.execute(reads).scalar()
+        if reader is not None:
+            raise Conflict(f"{noun} {reader} still reads this dataset")
     tx.execute(delete_rows(datasets).where(owned(datasets, tenant, id)))
     return unreferenced(tx, [row.blob])
 

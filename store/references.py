@@ -4,9 +4,16 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, select, union
 
-from store.tables import batch_predictions, checkpoints, datasets, model_versions, runs
+from store.tables import batch_parts, batch_predictions, checkpoints, datasets, model_versions, runs
 
-_NAMES = (datasets.c.blob, runs.c.weights_blob, checkpoints.c.blob, model_versions.c.blob, batch_predictions.c.blob)
+_NAMES = (
+    datasets.c.blob,
+    runs.c.weights_blob,
+    checkpoints.c.blob,
+    model_versions.c.blob,
+    batch_predictions.c.blob,
+    batch_parts.c.blob,
+)
 
 
 def unreferenced(tx: Connection, keys: Iterable[str | None]) -> list[str]:

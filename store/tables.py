@@ -295,6 +295,7 @@ aliases = Table(
     ),
 )
 
+# One that is running is its own lease, as an analysis is.
 batch_predictions = Table(
     "batch_predictions",
     metadata,
@@ -304,10 +305,17 @@ batch_predictions = Table(
     _must("version", Integer),
     _must("dataset_id", Id),
     _must("probabilities", Boolean),
+    Column("interval", Float(53)),
     _must("status", Word),
     Column("requested", Word),
     _must("attempt", Integer),
     _must("crashes", Integer),
+    Column("seq", BigInteger, nullable=False, server_default="0"),
+    Column("pulse", BigInteger, nullable=False, server_default="0"),
+    Column("owner", Json),  # these three of whoever makes it
+    Column("worker_id", Word),
+    Column("slot_pid", Integer),
+    Column("progress", Json),  # {"rows", "total", "fraction", "eta_seconds"}
     Column("rows", BigInteger),
     Column("blob", Key, index=True),
     Column("error", Json),
@@ -315,6 +323,19 @@ batch_predictions = Table(
     Column("started_at", Moment),
     Column("finished_at", Moment),
     Index("ix_batch_predictions_page", "tenant_id", "id"),
+    Index("ix_batch_predictions_status", "status", "id"),
+    Index("ix_batch_predictions_dataset", "dataset_id", "status"),
+)
+
+# What is already predicted of one that is not final: stretches of rows, one behind the other from the first.
+batch_parts = Table(
+    "batch_parts",
+    metadata,
+    Column("batch_id", Id, ForeignKey("batch_predictions.id", ondelete="CASCADE"), primary_key=True),
+    Column("first_row", BigInteger, primary_key=True, autoincrement=False),
+    _same_tenant(),
+    _must("rows", BigInteger),
+    Column("blob", Key, nullable=False, index=True),
 )
 
 idempotency_keys = Table(

@@ -4,23 +4,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select, union_all, update
+from sqlalchemy import Connection, delete, null, select, union_all, update
 
 from store.database import upsert
 from store.moments import now
-from store.tables import analyses, leases, worker_slots, workers
+from store.tables import analyses, batch_predictions, leases, worker_slots, workers
 
 _HELD = union_all(
     select(leases.c.worker_id, leases.c.slot_pid, leases.c.run_id, leases.c.tenant_id),
     select(analyses.c.worker_id, analyses.c.slot_pid, analyses.c.run_id, analyses.c.tenant_id).where(
         analyses.c.status == "running"
     ),
+    select(batch_predictions.c.worker_id, batch_predictions.c.slot_pid, null(), batch_predictions.c.tenant_id).where(
+        batch_predictions.c.status.in_(("running", "cancelling"))
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Slot:
-    """`busy` with somebody's run, or with an analysis of it; `run` is its id where it is the asking tenant's."""
+    """`busy` with somebody's run, an analysis of it, or a batch prediction; `run` is its id where it is the asking
+    tenant's, and there is one.
+    """
 
     pid: int
     busy: bool
