@@ -23,7 +23,6 @@ def test_every_run_survives_a_storm_of_kills(new_house, full, times, chance, tel
     assert [run.attempt for run in quiet] == [1] * len(specs), "nobody disturbs them"
     count = times(8, 200)
     ids = [house.start(**specs[index % len(specs)]) for index in range(count)]
-    house.in_mid_run(ids[0])
     kills, enough = 0, 3
     until = time.monotonic() + times(300, 7200)
     while (left := unfinished(house)) or kills < enough:
