@@ -83,11 +83,13 @@ def _class(graph: Graph, classes: Sequence[Value], probabilities: str) -> str:
 
 
 def _typed(classes: Sequence[Value]) -> tuple[int, NDArray[np.generic]]:
-    """As ONNX has them: text, booleans, whole numbers; past int64 these are the doubles that they came from."""
-    if isinstance(classes[0], str):
-        return STRING, np.array(classes, dtype=object)
-    if isinstance(classes[0], bool):
-        return TensorProto.BOOL, np.array(classes)
-    if all(isinstance(value, int) and -(1 << 63) <= value < 1 << 63 for value in classes):
-        return TensorProto.INT64, np.array(classes, dtype=np.int64)
-    return DOUBLE, np.array(classes, dtype=np.float64)
+    """As ONNX has them."""
+    match classes[0]:
+        case str():
+            return STRING, np.array(classes, dtype=object)
+        case bool():
+            return TensorProto.BOOL, np.array(classes)
+        case int():
+            return TensorProto.INT64, np.array(classes, dtype=np.int64)
+        case _:
+            return DOUBLE, np.array(classes)

@@ -1,6 +1,5 @@
 """ONNX of every kind of model, in onnxruntime on raw rows and without our code, answers as the service does."""
 
-import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +10,8 @@ import pytest
 from learning.specs import ACTIVATIONS
 from tests.service.callers import Caller
 from tests.service.carried import Carried, Row
+from tests.service.drawn import POPULATIONS, TASKS, question
 from tests.service.test_kinds_of_columns import shop
-from tests.service.test_learning_features import counts
-from tests.service.test_multilabel import weather
 
 FLOAT32 = 1e-5  # of a number's size, and of its target's spread: two ways to add float32 differ in the last bits
 PROBABILITY = 1e-6
@@ -85,3 +83,66 @@ def test_numbers_categories_booleans_times_and_what_is_missing(there: Caller, ho
     if scaling == "none":  # a number as it is, past what float32 can square, is nothing but noise
         rows = [row for row in rows if abs(row.get("size") or 0) < 1e6 and (row.get("rooms") or 0) < 1e6]
     assert len({round(value, 6) for value in agree(there, run, rows)}) > 30
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+def test_every_activation_and_normalization(
+    there: Caller, houses: str, activation: str, normalization: str | None
+) -> None:
+    layer = {"activation": activation, "normalization": normalization, "dropout": 0.1}
+    run = there.trained(houses, "garden", network={"layers": [{"units": 9, **layer}, {"units": 17, **layer}]})
+    assert set(agree(there, run, odd_rows(run))) <= {True, False}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("population", POPULATIONS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whatever_is_asked_of_whatever_columns(there: Caller, task: str, population: str, seed: int) -> None:
+    asked = question(seed, task, population)
+    run = there.trained(there.dataset(asked.table.encode()), asked.target, **asked.spec)
+    assert run["features"] == asked.spec["features"]
+    agree(there, run, asked.rows)
+    if population == "ensemble":
+        agree(there, run, asked.rows, member=0)
+
+
+def test_a_column_of_many_categories_is_looked_up(there: Caller) -> None:
+    run = there.trained(there.dataset(shop()), "amount", epochs=3)
+    rows = [{"when": "2026-02-03T04:05:06+02:00", "zip": f"z{index:03}"} for index in range(95)] + [{}]
+    assert len(set(agree(there, run, rows))) > 85
+    held = [each.name for each in carried(there, run).model.graph.initializer]
+    assert "embeddings.0" in held
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "kind"),
+    [
+        (["low", "größer", ""], "binary", "tensor(string)"),
+        (["true", "false"], "binary", "tensor(bool)"),
+        ([7, 11, 13], "multiclass", "tensor(int64)"),
+        ([0.5, 2.25, -1], "multiclass", "tensor(double)"),
+        ([1e300, 2, -1e19], "multiclass", "tensor(double)"),
+    ],
+)
+def test_a_class_has_the_type_of_its_column(there: Caller, values: list[Any], task: str, kind: str) -> None:
+    table = "x,y\n" + "".join(f"{index % 9},{values[index % 9 * len(values) // 9]}\n" for index in range(90))
+    run = there.trained(there.dataset(table), "y", task=task, epochs=40, optimizer={"learning_rate": 0.05})
+    found = agree(there, run, [{"x": x} for x in range(9)])
+    assert set(found) == {value for value in values if value != ""} - {"true", "false"} | {
+        value == "true" for value in values if value in ("true", "false")
+    }
+    assert [each.type for each in carried(there, run).session.get_outputs()] == [kind, "tensor(double)"]
+
+
+def test_a_feature_that_says_nothing_is_taken_and_not_looked_at(there: Caller) -> None:
+    table = "x,same,y\n" + "".join(f"{index % 9},7,{index % 9 * 2}\n" for index in range(60))
+    run = there.trained(there.dataset(table), "y", features=["same", "x"], task="regression")
+    first, second = agree(there, run, [{"x": 3, "same": 7}, {"x": 3, "same": 9}])
+    assert first == second
+    assert [each["name"] for each in carried(there, run).inputs] == ["same", "x"]
+
+
+def test_files_of_equal_models_are_equal_bytes(there: Caller, iris: str) -> None:
+    run = there.trained(there.dataset(iris), epochs=1, validation={"folds": 3})
+    assert carried(there, run).content == carried(there, run).content
