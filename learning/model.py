@@ -1,6 +1,6 @@
 """A trained network with its own preprocessing, or several that answer together: raw columns in, answers out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,15 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from learning.cells import Cells
 from learning.columns import Table
 from learning.conformal import Calibration
 from learning.features import CategoricalFeature
-from learning.network import Predictor
+from learning.network import BLOCK_ROWS, Predictor
 from learning.preprocessing import Preprocessing
 from learning.specs import NetworkSpec
 from learning.sums import halving_mean
 from learning.targets import Target
 from learning.vocabulary import Value
+
+SMALLEST = torch.finfo(torch.float64).tiny
+_HELD_NUMBERS = 1 << 20  # of several networks' outputs held at a time: rows are answered in pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +53,12 @@ class Prediction:
         return found
 
 
+class Inputs(list[dict[str, Any]]):
+    """Of one model, hashed as the object that they are: who reads rows for it may keep beside them what that takes."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """One member: `tensors` are its own, `layers.<i>.weight` [in, out] and `layers.<i>.bias` [out]."""
@@ -59,21 +69,21 @@ class Model:
     tensors: Mapping[str, Tensor]
     calibration: Calibration | None = None  # how far off its answers may be, where that was learned
 
-    @property
-    def inputs(self) -> list[dict[str, Any]]:
+    @cached_property
+    def inputs(self) -> Inputs:
         """Name and type of every feature, in order, with the categories that were known at training."""
-        return [
+        return Inputs(
             {"name": feature.name, "type": feature.type}
             | ({"categories": list(feature.vocabulary.categories)} if isinstance(feature, CategoricalFeature) else {})
             for feature in self.preprocessing.fitted
-        ]
+        )
 
     @property
     def is_finite(self) -> bool:
         """False of a member that failed before it had weights to keep."""
         return all(bool(tensor.isfinite().all()) for tensor in self.tensors.values())
 
-    def predict(self, columns: Table) -> Prediction:
+    def predict(self, columns: Table | Cells) -> Prediction:
         """A row's answer is the same bytes whatever rows come with it. Raises UnusableColumn as `encode` does."""
         return self.answer(self.preprocessing.encode(columns))
 
@@ -98,21 +108,54 @@ class MeanModel:
         return self.parts[0].target
 
     @property
-    def inputs(self) -> list[dict[str, Any]]:
+    def inputs(self) -> Inputs:
         return self.parts[0].inputs
 
     @property
     def is_finite(self) -> bool:
         return all(part.is_finite for part in self.parts)
 
-    def predict(self, columns: Table) -> Prediction:
+    def predict(self, columns: Table | Cells) -> Prediction:
         """As a `Model` does; rows are encoded once for all networks that share a preprocessing."""
         every = {id(part.preprocessing): part.preprocessing for part in self.parts}
         inputs = {key: preprocessing.encode(columns) for key, preprocessing in every.items()}
-        return mean_prediction([part.answer(inputs[id(part.preprocessing)]) for part in self.parts])
+        rows = len(next(iter(inputs.values())))
+        widest = self.target.width * len(self.parts)
+        piece = max(BLOCK_ROWS, _HELD_NUMBERS // widest // BLOCK_ROWS * BLOCK_ROWS)
+        found = [
+            self._mean({key: each[start : start + piece] for key, each in inputs.items()})
+            for start in range(0, max(rows, 1), piece)
+        ]
+        return found[0] if len(found) == 1 else Prediction(self.target, torch.cat([each.outputs for each in found]))
+
+    def _mean(self, inputs: Mapping[int, Tensor]) -> Prediction:
+        """Of rows encoded by each preprocessing, by its id."""
+        if len(self._stacks) == 1:
+            ((_, predictor),) = self._stacks
+            outputs = predictor.each(_stacked(self.parts, inputs))
+        else:
+            rows = len(next(iter(inputs.values())))
+            outputs = torch.empty(len(self.parts), rows, self.target.width)
+            for places, predictor in self._stacks:
+                outputs[places] = predictor.each(_stacked([self.parts[place] for place in places], inputs))
+        return _mean([part.target for part in self.parts], outputs)
+
+    @cached_property
+    def _stacks(self) -> list[tuple[list[int], Predictor]]:
+        """The parts whose networks are of one shape, computed together."""
+        places: dict[NetworkSpec, list[int]] = {}
+        for place, part in enumerate(self.parts):
+            places.setdefault(part.network, []).append(place)
+        return [
+            (some, Predictor(network, *(self.parts[place].tensors for place in some)))
+            for network, some in places.items()
+        ]
 
 
-SMALLEST = torch.finfo(torch.float64).tiny
+def _stacked(parts: Sequence[Model], inputs: Mapping[int, Tensor]) -> Tensor:
+    """[N, F] where all have one preprocessing, else [K, N, F]."""
+    keys = [id(part.preprocessing) for part in parts]
+    return inputs[keys[0]] if len(set(keys)) == 1 else torch.stack([inputs[key] for key in keys])
 
 
 def mean_prediction(parts: Sequence[Prediction]) -> Prediction:
@@ -121,18 +164,38 @@ def mean_prediction(parts: Sequence[Prediction]) -> Prediction:
     Such outputs, in the first one's target, are z = log p of each class, z = log(p / (1 - p)) of a yes or no, and
     (y - shift) / scale of a value y, or its logarithm where that is the link.
     """
-    target = parts[0].target
+    return _mean([each.target for each in parts], torch.stack([each.outputs for each in parts]))
+
+
+def _mean(targets: Sequence[Target], outputs: Tensor) -> Prediction:
+    """Of K networks' targets and outputs [K, N, width]."""
+    target = targets[0]
     if target.task == "regression":
-        return Prediction(target, target.outputs_of(halving_mean(torch.stack([each.values() for each in parts]), 0)))
-    p = _mean_probabilities(parts)
+        return Prediction(target, target.outputs_of(halving_mean(_each(Target.numbers, targets, outputs), 0)))
+    p = _mean_probabilities(targets, outputs)
     if target.task == "multiclass":
         return Prediction(target, p.log())
     if target.task == "binary":
         return Prediction(target, (p[:, 1:] / p[:, :1]).log())
     # 1 - p has its own precision where it is the sigmoid of the negative: near 1 nothing would be left of it.
-    q = _mean_probabilities([Prediction(each.target, -each.outputs) for each in parts])
-    return Prediction(target, (p / q).log())
+    return Prediction(target, (p / _mean_probabilities(targets, -outputs)).log())
 
 
-def _mean_probabilities(parts: Sequence[Prediction]) -> Tensor:
-    return halving_mean(torch.stack([each.probabilities() for each in parts]), 0).clamp_(min=SMALLEST)
+def _mean_probabilities(targets: Sequence[Target], outputs: Tensor) -> Tensor:
+    return halving_mean(_each(Target.probabilities, targets, outputs), 0).clamp_(min=SMALLEST)
+
+
+def _each(say: Callable[[Target, Tensor], Tensor], targets: Sequence[Target], outputs: Tensor) -> Tensor:
+    """[K, N, …] of what each target says to its outputs; those that have one target together."""
+    several: dict[int, list[int]] = {}
+    for place, target in enumerate(targets):
+        several.setdefault(id(target), []).append(place)
+    said = []
+    for some in several.values():
+        own = outputs if len(several) == 1 else outputs[some]
+        found = say(targets[some[0]], own.flatten(0, 1))
+        said.append(found.view(len(some), -1, found.shape[1]))
+    if len(said) == 1:
+        return said[0]
+    order = torch.tensor([place for some in several.values() for place in some])
+    return torch.empty_like(together := torch.cat(said)).index_copy_(0, order, together)

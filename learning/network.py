@@ -24,6 +24,12 @@ from learning.threads import torch_threads
 from learning.weights import flat_of
 
 BLOCK_ROWS = 64
+# Rows go through the processor's registers a handful at a time, and where a last handful is short it may be added up in
+# another order. It is as short of 16 rows as of 64: with AVX2, which takes 6 at a time, 4 of them. Of 32 it is not.
+FEW_ROWS = 16
+
+_HELD_NUMBERS = 1 << 18  # of a layer's outputs at a time: more members than that are computed one lot after another
+_IDLE = 2  # rooms kept of each size: a small request costs half as much if it finds one
 
 
 class Network:
@@ -139,30 +145,94 @@ def in_blocks(inputs: Tensor) -> Tensor:
 def predict_blocks(network: NetworkSpec, tensors: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
     """One network's outputs [N, out] for encoded inputs [N, F]; `tensors` are its weights by name, unpadded.
 
-    A row's outputs are the same bytes in whatever company, and on however many threads: every block is 64 rows of
-    padded width, computed on one thread.
+    A row's outputs are the same bytes in whatever company, and on however many threads: every block is 64 rows, or 16,
+    of padded width, computed on one thread.
     """
     return Predictor(network, tensors)(inputs)
 
 
 class Predictor:
-    """`predict_blocks` for one network, its weights padded once. May be called from several threads at a time."""
+    """`predict_blocks` for one network, or for several of one shape, their weights padded once.
 
-    def __init__(self, network: NetworkSpec, tensors: Mapping[str, Tensor]) -> None:
-        last = tensors[f"layers.{len(network.layers)}.weight"]
-        tables = [tensors[f"embeddings.{i}"] for i in range(sum(name.startswith("embeddings.") for name in tensors))]
+    May be called from several threads at a time.
+    """
+
+    def __init__(self, network: NetworkSpec, *members: Mapping[str, Tensor]) -> None:
+        """`members` are the networks' tensors by name, one or more."""
+        first = members[0]
+        last = first[f"layers.{len(network.layers)}.weight"]
+        tables = [first[f"embeddings.{i}"] for i in range(sum(name.startswith("embeddings.") for name in first))]
         embeddings = [EmbeddingSpec(*table.shape) for table in tables]
-        inputs = tensors["layers.0.weight"].shape[0] - sum(each.units - 1 for each in embeddings)
+        inputs = first["layers.0.weight"].shape[0] - sum(each.units - 1 for each in embeddings)
         self.layout = Layout.of(network, inputs, last.shape[1], embeddings)
-        self.weights = flat_of(self.layout, {name: tensor.unsqueeze(0) for name, tensor in tensors.items()})
+        self.weights = last.new_empty(len(members), self.layout.stride)
+        for row, tensors in zip(self.weights, members, strict=True):
+            row.copy_(flat_of(self.layout, {name: tensor.unsqueeze(0) for name, tensor in tensors.items()})[0])
+        widest = max(padded(inputs), *(layer.padded_units for layer in self.layout.layers))
+        self._together = max(1, _HELD_NUMBERS // (BLOCK_ROWS * widest))  # members
+        self._idle: dict[int, list[_Room]] = {FEW_ROWS: [], BLOCK_ROWS: []}
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        rows = inputs.shape[0]
-        found = inputs.new_empty(rows, self.layout.outputs)
-        with torch_threads(1), torch.no_grad():
-            network = Network(self.layout, self.weights, BLOCK_ROWS)
-            for index, block in enumerate(in_blocks(inputs)):
-                start = index * BLOCK_ROWS
-                (outputs,) = network.forward([block.unsqueeze(0)])
-                found[start : start + BLOCK_ROWS] = outputs[0, : rows - start, : self.layout.outputs]
+        """The first network's outputs [N, out] for [N, F]."""
+        return self.each(inputs)[0]
+
+    def each(self, inputs: Tensor) -> Tensor:
+        """Every network's outputs [K, N, out] for [N, F], or for inputs of each [K, N, F]."""
+        given = inputs.unsqueeze(0) if inputs.dim() == 2 else inputs
+        members, rows = len(self.weights), given.shape[1]
+        found = inputs.new_empty(members, rows, self.layout.outputs)
+        with torch_threads(1), torch.inference_mode():
+            if members <= self._together and rows <= BLOCK_ROWS:
+                self._compute(given, slice(None), found)
+                return found
+            for first in range(0, members, self._together):
+                some = slice(first, first + self._together)
+                own, outputs = given if len(given) == 1 else given[some], found[some]
+                for start in range(0, rows, BLOCK_ROWS):
+                    block = slice(start, start + BLOCK_ROWS)
+                    self._compute(own[:, block], some, outputs[:, block])
         return found
+
+    def _compute(self, inputs: Tensor, members: slice, outputs: Tensor) -> None:
+        """A block of at most 64 rows for these members."""
+        rows = FEW_ROWS if inputs.shape[1] <= FEW_ROWS else BLOCK_ROWS
+        idle = self._idle[rows]
+        try:
+            room = idle.pop()
+        except IndexError:
+            room = _Room(self.layout, self.weights[members], rows)
+        room.compute(inputs, outputs)
+        # For the next who asks, unless that one may be about other members.
+        if len(self.weights) <= self._together and len(idle) < _IDLE:
+            idle.append(room)
+
+
+class _Room:
+    """Where a block of rows is computed for some networks."""
+
+    def __init__(self, layout: Layout, weights: Tensor, rows: int) -> None:
+        self.layout, self.rows = layout, rows
+        self.network = Network(layout, weights, rows)
+        self.blocks: dict[int, Tensor] = {}  # by how many members' inputs they hold: one for all, or each its own
+        self.alone: dict[int, tuple[Tensor, Tensor]] = {}  # the views of one row, which is what most ask for
+
+    def compute(self, inputs: Tensor, outputs: Tensor) -> None:
+        """From [K or 1, n, F] to [K, n, out], n rows or fewer; what then stands in the other rows is of no account."""
+        given, rows, width = inputs.shape
+        block = self.blocks.get(given)
+        if block is None:
+            block = self.blocks[given] = inputs.new_zeros(given, self.rows, padded(width))
+        alone = self.alone.get(given)
+        if rows != 1:
+            entry, found = self._views(block, rows, width)
+        elif alone is not None:
+            entry, found = alone
+        else:
+            entry, found = self.alone[given] = self._views(block, rows, width)
+        entry.copy_(inputs)
+        self.network.forward([block])
+        outputs.copy_(found)
+
+    def _views(self, block: Tensor, rows: int, width: int) -> tuple[Tensor, Tensor]:
+        """Of the block and of the outputs, what so many rows fill."""
+        return block[:, :rows, :width], self.network.layers[-1].outputs[0][:, :rows, : self.layout.outputs]

@@ -14,12 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from learning.columns import Table, column_of, take
+from learning.cells import Cells
+from learning.columns import DatetimeColumn, NumericColumn, Table, column_of, take
 from learning.errors import NoUsableFeature
 from learning.features import (
     CategoricalFeature,
     DatetimeFeature,
     Feature,
+    IgnoredFeature,
     NumericFeature,
     feature_from_json,
     fit_feature,
@@ -70,11 +72,13 @@ class Preprocessing:
         categorical = (feature for feature in self.fitted if isinstance(feature, CategoricalFeature))
         return tuple(feature.embedding for feature in categorical if feature.embedding)
 
-    def encode(self, columns: Table, rows: Tensor | None = None) -> Tensor:
+    def encode(self, columns: Table | Cells, rows: Tensor | None = None) -> Tensor:
         """[N, width] float32: the table's rows, or the given ones in their order.
 
         Raises UnusableColumn where a feature's column is not in the table or holds text instead of numbers.
         """
+        if isinstance(columns, Cells):
+            return self._encode_cells(columns)
         table = {name: column_of(columns, name) for name in self.features}
         count = next(iter(table.values())).rows if rows is None else len(rows)
         if rows is None and count <= BLOCK:
@@ -88,27 +92,59 @@ class Preprocessing:
 
     def _encode(self, table: Table) -> Tensor:
         plan = self._plan
-        if not plan.numeric:
-            inputs = torch.zeros(next(iter(table.values())).rows, self.width)
-        else:
-            read = [numbers for feature in plan.numeric for numbers in feature.read(table[feature.name])]
-            values = torch.stack(read, dim=1)
+        read = [values for feature in plan.numeric for values in feature.read(table[feature.name])]
+        picked = [feature.indices(table[feature.name]) + start for feature, start in plan.categorical]
+        rows = next(iter(table.values())).rows
+        return self._inputs(
+            rows, torch.stack(read, dim=1) if read else None, torch.stack(picked, dim=1) if picked else None
+        )
+
+    def _encode_cells(self, cells: Cells) -> Tensor:
+        if cells.rows <= BLOCK:
+            return self._inputs(cells.rows, *self._read(cells))
+        inputs = torch.empty(cells.rows, self.width, dtype=torch.float32)
+        for start in range(0, cells.rows, BLOCK):
+            block = slice(start, start + BLOCK)
+            inputs[block] = self._encode_cells(Cells(cells.numbers[block], cells.codes[block]))
+        return inputs
+
+    def _read(self, cells: Cells) -> tuple[Tensor | None, Tensor | None]:
+        """What `_inputs` asks for."""
+        plan = self._plan
+        numbers, codes = _chosen(cells.numbers, plan.number_at), _chosen(cells.codes, plan.code_at)
+        if plan.timed:
+            columns = [
+                DatetimeColumn(each) if at in plan.timed else NumericColumn(each)
+                for at, each in enumerate(numbers.unbind(1))
+            ]
+            read = [
+                values for feature, column in zip(plan.numeric, columns, strict=True) for values in feature.read(column)
+            ]
+            numbers = torch.stack(read, dim=1)
+        picked = plan.picked.take(codes + plan.picked_from) if plan.categorical else None
+        return numbers if plan.numeric else None, picked
+
+    def _inputs(self, rows: int, values: Tensor | None, picked: Tensor | None) -> Tensor:
+        """[N, width] of `values` [N, numbers of all `numeric`] and `picked` [N, categorical], as a plan has them."""
+        plan = self._plan
+        inputs = torch.zeros(rows, self.width)
+        if values is not None:
             there = values.isfinite()
             scaled = torch.where(there, values, plan.fill).sub_(plan.shift).div_(plan.scale)
             if self.scaling != "none":
                 scaled.clamp_(-FARTHEST, FARTHEST)
-            if len(plan.clipped):
-                scaled[:, plan.clipped] = smooth_clip(scaled[:, plan.clipped])
+            if plan.clips:
+                scaled = torch.where(plan.clipped, smooth_clip(scaled), scaled)
             if plan.plain:
                 return scaled.float()
-            inputs = torch.zeros(len(values), self.width)
-            inputs[:, plan.value_at] = scaled[:, plan.valued].float()
-            inputs[:, plan.flag_at] = (~there[:, plan.flagged]).float()
-        if plan.one_hot:
-            places = [feature.indices(table[feature.name]) + start for feature, start in plan.one_hot]
-            inputs.scatter_(1, torch.stack(places, dim=1), 1.0)
-        for feature, place in plan.embedded:
-            inputs[:, place] = feature.indices(table[feature.name]).float()
+            inputs.index_copy_(1, plan.value_at, _chosen(scaled, plan.valued).float())
+            if len(plan.flagged):
+                inputs.index_copy_(1, plan.flag_at, _chosen(there, plan.flagged).logical_not().float())
+        if picked is not None:
+            if len(plan.embedded) < len(plan.categorical):
+                inputs.scatter_(1, _chosen(picked, plan.one_hot), 1.0)
+            if len(plan.embedded):
+                inputs[:, -len(plan.embedded) :] = _chosen(picked, plan.embedded)
         return inputs
 
     @cached_property
@@ -130,12 +166,19 @@ class _Plan:
     """Where each feature's inputs stand, worked out once: one prediction should cost microseconds."""
 
     numeric: list[NumericFeature | DatetimeFeature]
-    one_hot: list[tuple[CategoricalFeature, int]]  # with the place of its first input
-    embedded: list[tuple[CategoricalFeature, int]]  # with the place of its index
+    timed: frozenset[int]  # which of these are times
+    categorical: list[tuple[CategoricalFeature, int]]  # with the place of its first input; 0 where it is embedded
+    number_at: Tensor  # of each of `numeric`, the place among a row's cells
+    code_at: Tensor  # of each of `categorical`
+    picked: Tensor  # what `_inputs` is told of each code, one feature behind the other
+    picked_from: Tensor  # where each feature's begin
+    one_hot: Tensor  # which of `categorical` are
+    embedded: Tensor  # which are
     fill: Tensor  # [numbers of all `numeric`] float64
     shift: Tensor
     scale: Tensor
-    clipped: Tensor  # which of these numbers are
+    clips: bool
+    clipped: Tensor  # whether each of these numbers is
     valued: Tensor  # which have an input for their value, and `value_at` where
     value_at: Tensor
     flagged: Tensor  # which have one for being missing, and `flag_at` where
@@ -146,27 +189,57 @@ class _Plan:
     def of(cls, fitted: Sequence[Feature]) -> "_Plan":
         starts = list(accumulate((feature.width for feature in fitted), initial=0))
         placed = list(zip(fitted, starts, strict=False))
-        categorical = [(feature, start) for feature, start in placed if isinstance(feature, CategoricalFeature)]
-        embedded = [feature for feature, _ in categorical if feature.embedding]
+        categorical = [
+            (feature, 0 if feature.embedding else start)
+            for feature, start in placed
+            if isinstance(feature, CategoricalFeature)
+        ]
         numeric = [(each, start) for each, start in placed if isinstance(each, NumericFeature | DatetimeFeature)]
         numbers = [number for feature, start in numeric for number in _placed(feature.numbers, start)]
         valued = {index: at for index, (number, at) in enumerate(numbers) if number.valued}
         flagged = {index: at + number.valued for index, (number, at) in enumerate(numbers) if number.flagged}
-        clipped = [index for index, (number, _) in enumerate(numbers) if number.clipped]
+        embedded = [index for index, (feature, _) in enumerate(categorical) if feature.embedding]
+        picked = [[start + index for index in feature.vocabulary.codes] for feature, start in categorical]
+        coded = [
+            isinstance(feature, CategoricalFeature | IgnoredFeature) and feature.type == "categorical"
+            for feature in fitted
+        ]
         return cls(
             numeric=[feature for feature, _ in numeric],
-            one_hot=[(feature, start) for feature, start in categorical if not feature.embedding],
-            embedded=[(feature, starts[-1] + index) for index, feature in enumerate(embedded)],
+            timed=frozenset(at for at, (feature, _) in enumerate(numeric) if isinstance(feature, DatetimeFeature)),
+            categorical=categorical,
+            number_at=_indices(_used(fitted, [not each for each in coded])),
+            code_at=_indices(_used(fitted, coded)),
+            picked=_indices([index for each in picked for index in each]),
+            picked_from=_indices(list(accumulate((len(each) for each in picked), initial=0))[:-1]),
+            one_hot=_indices([index for index in range(len(categorical)) if index not in embedded]),
+            embedded=_indices(embedded),
             fill=torch.tensor([number.fill for number, _ in numbers], dtype=torch.float64),
             shift=torch.tensor([number.shift for number, _ in numbers], dtype=torch.float64),
             scale=torch.tensor([number.scale for number, _ in numbers], dtype=torch.float64),
-            clipped=torch.tensor(clipped, dtype=torch.int64),
-            valued=torch.tensor(list(valued), dtype=torch.int64),
-            value_at=torch.tensor(list(valued.values()), dtype=torch.int64),
-            flagged=torch.tensor(list(flagged), dtype=torch.int64),
-            flag_at=torch.tensor(list(flagged.values()), dtype=torch.int64),
+            clips=any(number.clipped for number, _ in numbers),
+            clipped=torch.tensor([number.clipped for number, _ in numbers], dtype=torch.bool),
+            valued=_indices(list(valued)),
+            value_at=_indices(list(valued.values())),
+            flagged=_indices(list(flagged)),
+            flag_at=_indices(list(flagged.values())),
             plain=len(valued) == starts[-1] + len(embedded),
         )
+
+
+def _chosen(columns: Tensor, places: Tensor) -> Tensor:
+    """These columns of [N, n], in rising order."""
+    return columns if len(places) == columns.shape[1] else columns.index_select(1, places)
+
+
+def _used(fitted: Sequence[Feature], among: Sequence[bool]) -> list[int]:
+    """The places, counted among those features, of the ones that are not ignored."""
+    counted = [feature for feature, here in zip(fitted, among, strict=True) if here]
+    return [place for place, feature in enumerate(counted) if not isinstance(feature, IgnoredFeature)]
+
+
+def _indices(found: list[int]) -> Tensor:
+    return torch.tensor(found, dtype=torch.int64)
 
 
 def _placed(numbers: Sequence[Number], start: int) -> list[tuple[Number, int]]:

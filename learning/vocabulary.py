@@ -66,6 +66,11 @@ class Vocabulary:
         unknown = len(self.categories)
         return [self._places.get(value, unknown) for value in values]
 
+    @property
+    def codes(self) -> list[int]:
+        """The index of each category, then that of a value which is none of them, then that of a missing one."""
+        return [*self.indices(self.categories), len(self.categories), self.missing_index]
+
     @cached_property
     def _places(self) -> dict[Value, int]:
         return {value: index for index, value in enumerate(self.categories) if index not in self.unseen}

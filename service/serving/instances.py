@@ -1,18 +1,23 @@
-"""The rows of a prediction request, as records or arrays, turned into columns.
+"""The rows of a prediction request, as records or arrays, turned into the cells that a model encodes.
 
-Whole columns at a time, since there may be 100,000 rows; field by field only to say what is wrong.
+Whole columns at a time, since there may be 100,000 rows, and few steps in all, since there may be one; field by field
+only to say what is wrong.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, NoReturn
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
-from learning.columns import CategoricalColumn, Column, DatetimeColumn, NumericColumn, Table
+from learning.cells import Cells
+from learning.model import Inputs
 from service.problems import Errors, Invalid
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -24,88 +29,155 @@ _MICROSECOND = timedelta(microseconds=1)
 Input = Mapping[str, Any]  # {"name", "type", "categories"?} of a feature
 
 
-def columns_of(instances: Sequence[Any], inputs: Sequence[Input]) -> Table:
-    """The table of these instances. Raises Invalid with `instances.7.petal_length` for each field that is wrong."""
-    by_feature = _records(instances, inputs) if isinstance(instances[0], dict) else _arrays(instances, inputs)
-    errors: Errors = {}
-    table = {each["name"]: _column(each, values, errors) for each, values in zip(inputs, by_feature, strict=True)}
-    if errors:
+def columns_of(instances: Sequence[Any], inputs: Sequence[Input]) -> Cells:
+    """Of these instances, for a model of these inputs.
+
+    Raises Invalid with `instances.7.petal_length` for each field that is wrong.
+    """
+    if not isinstance(inputs, Inputs):
+        return Reader(inputs).read(instances)
+    reader = _readers.get(inputs)
+    if reader is None:
+        reader = _readers[inputs] = Reader(inputs)
+    return reader.read(instances)
+
+
+@dataclass(frozen=True)
+class _Field:
+    """What values a feature takes: null, and these exact types (bool is no int here) as far as they `fit`."""
+
+    name: str
+    types: frozenset[type]
+    allowed: str
+    fits: Callable[[Any], bool] | None = None
+
+    def takes(self, value: Any) -> bool:
+        return type(value) in self.types and (value is None or self.fits is None or self.fits(value))
+
+
+class Reader:
+    """Reads the instances for a model of these inputs."""
+
+    def __init__(self, inputs: Sequence[Input]) -> None:
+        self._fields = [_field(each) for each in inputs]
+        self._names = [field.name for field in self._fields]
+        self._known = frozenset(self._names)
+        self._values = itemgetter(*self._names) if len(inputs) > 1 else None  # of one name it makes no tuple
+        types: dict[frozenset[type], list[int]] = {}
+        for place, field in enumerate(self._fields):
+            types.setdefault(field.types, []).append(place)
+        self._types = list(types.items())
+        self._numbers = [place for place, each in enumerate(inputs) if each["type"] != "categorical"]
+        self._times = [place for place in self._numbers if inputs[place]["type"] == "datetime"]
+        categorical = [place for place, each in enumerate(inputs) if each["type"] == "categorical"]
+        self._codes = [(place, *_codes(inputs[place].get("categories", ()))) for place in categorical]
+
+    def read(self, instances: Sequence[Any]) -> Cells:
+        """Raises Invalid."""
+        rows = self._records(instances) if isinstance(instances[0], dict) else self._arrays(instances)
+        try:
+            found = self._cells(rows)
+        except OverflowError:  # a whole number past float64
+            found = None
+        if found is None:
+            self._refuse(rows)
+        return found
+
+    def _records(self, instances: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        if set(map(type, instances)) != {dict}:
+            raise Invalid({_first_other(instances, dict): "a record of features, as the first instance is"})
+        if self._values is not None and set(map(len, instances)) == {len(self._names)}:
+            try:
+                return list(map(self._values, instances))
+            except KeyError:
+                pass  # one that is not there makes room for one that is not known
+        if not all(record.keys() <= self._known for record in instances):
+            wrong = [(index, name) for index, record in enumerate(instances) for name in record.keys() - self._known]
+            allowed = f"unknown feature; the features are {', '.join(self._names)}"
+            raise Invalid({f"instances.{index}.{name}": allowed for index, name in wrong[:_MOST_ERRORS]})
+        return [list(map(record.get, self._names)) for record in instances]
+
+    def _arrays(self, instances: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        if set(map(type, instances)) != {list}:
+            if not isinstance(instances[0], list):
+                raise Invalid({"instances.0": "a record of features, or an array of their values"})
+            raise Invalid({_first_other(instances, list): "an array of values, as the first instance is"})
+        if set(map(len, instances)) != {len(self._names)}:
+            wrong = [index for index, values in enumerate(instances) if len(values) != len(self._names)]
+            message = f"an array of {len(self._names)} values, in the order {', '.join(self._names)}"
+            raise Invalid({f"instances.{index}": message for index in wrong[:_MOST_ERRORS]})
+        return instances
+
+    def _cells(self, rows: Sequence[Sequence[Any]]) -> Cells | None:
+        """None where a field is wrong."""
+        if self._types == [(_NUMBER, self._numbers)]:
+            if not set(map(type, chain.from_iterable(rows))) <= _NUMBER:
+                return None
+            numbers, codes = np.array(rows, dtype=np.float64), np.empty((len(rows), 0), dtype=np.int64)
+        else:
+            columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+            for types, places in self._types:
+                if not set(map(type, chain.from_iterable([columns[place] for place in places]))) <= types:
+                    return None
+            for place in self._times:
+                columns[place] = [None if value is None else _microseconds(value) for value in columns[place]]
+                if columns[place].count(None) != sum(row[place] is None for row in rows):
+                    return None
+            # None becomes NaN
+            numbers = np.array([columns[place] for place in self._numbers], dtype=np.float64).reshape(-1, len(rows)).T
+            coded = [[codes.get(value, unknown) for value in columns[place]] for place, codes, unknown in self._codes]
+            codes = np.array(coded, dtype=np.int64).reshape(-1, len(rows)).T
+        if (np.abs(numbers) > _LARGEST).any():
+            return None
+        return Cells(torch.from_numpy(numbers), torch.from_numpy(codes))
+
+    def _refuse(self, rows: Sequence[Sequence[Any]]) -> NoReturn:
+        errors: Errors = {}
+        for field, values in zip(self._fields, zip(*rows, strict=True), strict=True):
+            wrong = [index for index, value in enumerate(values) if not field.takes(value)]
+            errors |= {f"instances.{index}.{field.name}": [field.allowed] for index in wrong[:_MOST_ERRORS]}
         raise Invalid(errors)
-    return table
 
 
-def _records(instances: Sequence[Any], inputs: Sequence[Input]) -> list[list[Any]]:
-    names = [each["name"] for each in inputs]
-    known = set(names)
-    if set(map(type, instances)) != {dict}:
-        raise Invalid({_first_other(instances, dict): "a record of features, as the first instance is"})
-    if not all(record.keys() <= known for record in instances):
-        wrong = [(index, name) for index, record in enumerate(instances) for name in record if name not in known]
-        allowed = f"unknown feature; the features are {', '.join(names)}"
-        raise Invalid({f"instances.{index}.{name}": allowed for index, name in wrong[:_MOST_ERRORS]})
-    return [[record.get(name) for record in instances] for name in names]
-
-
-def _arrays(instances: Sequence[Any], inputs: Sequence[Input]) -> list[list[Any]]:
-    kinds = set(map(type, instances))
-    if kinds != {list}:
-        if not isinstance(instances[0], list):
-            raise Invalid({"instances.0": "a record of features, or an array of their values"})
-        raise Invalid({_first_other(instances, list): "an array of values, as the first instance is"})
-    wrong = [index for index, values in enumerate(instances) if len(values) != len(inputs)]
-    if wrong:
-        names = ", ".join(each["name"] for each in inputs)
-        message = f"an array of {len(inputs)} values, in the order {names}"
-        raise Invalid({f"instances.{index}": message for index in wrong[:_MOST_ERRORS]})
-    return [list(map(itemgetter(place), instances)) for place in range(len(inputs))]
+_readers: WeakKeyDictionary[Inputs, Reader] = WeakKeyDictionary()  # gone with the model whose inputs they are
 
 
 def _first_other(instances: Sequence[Any], kind: type) -> str:
     return f"instances.{next(index for index, each in enumerate(instances) if type(each) is not kind)}"
 
 
-def _column(feature: Input, values: list[Any], errors: Errors) -> Column:
+_NUMBER = frozenset((int, float, type(None)))
+
+
+def _field(feature: Input) -> _Field:
+    name = feature["name"]
     match feature["type"]:
         case "numeric":
-            return _numbers(feature["name"], values, errors)
+            return _Field(name, _NUMBER, f"a number within ±{_LARGEST:.4g}, or null", _is_within)
         case "boolean":
-            fine = _check(feature["name"], values, (bool,), "true, false or null", errors)
-            codes = [-1 if value is None else int(value) for value in values] if fine else []
-            return CategoricalColumn(torch.tensor(codes, dtype=torch.int64), (False, True))
+            return _Field(name, frozenset((bool, type(None))), "true, false or null")
         case "datetime":
-            return _datetimes(feature["name"], values, errors)
+            allowed = "a date or a time as RFC 3339, like 2026-01-31 or 2026-01-31T12:00:00Z, or null"
+            return _Field(name, frozenset((str, type(None))), allowed, _is_time)
         case _:
-            return _categories(feature, values, errors)
+            kind: type = type(next(iter(feature.get("categories", ())), ""))  # all of a column's have one
+            words = {str: "text", bool: "true, false", int: "a number", float: "a number"}
+            types: frozenset[type] = frozenset((kind, type(None)))
+            return _Field(name, types, f"{words[kind]}, or null")
 
 
-def _numbers(name: str, values: list[Any], errors: Errors) -> NumericColumn:
-    allowed = f"a number within ±{_LARGEST:.4g}, or null"
-    if _check(name, values, (int, float), allowed, errors):
-        try:
-            numbers = np.array(values, dtype=np.float64)  # None becomes NaN
-        except OverflowError:  # a whole number past float64
-            numbers = np.array([_as_float(value) for value in values], dtype=np.float64)
-        for index in np.flatnonzero(np.abs(numbers) > _LARGEST)[:_MOST_ERRORS]:
-            errors[f"instances.{index}.{name}"] = [allowed]
-        return NumericColumn(torch.from_numpy(numbers))
-    return NumericColumn(torch.empty(0, dtype=torch.float64))
+def _codes(categories: Sequence[Any]) -> tuple[Mapping[Any, int], int]:
+    """The code of each category and of null, as `Cells` has them, and that of any other value."""
+    count = len(categories)
+    return {**{value: place for place, value in enumerate(categories)}, None: count + 1}, count
 
 
-def _as_float(value: Any) -> float:
-    try:
-        return float("nan") if value is None else float(value)
-    except OverflowError:
-        return float("inf")
+def _is_within(number: float) -> bool:
+    return abs(number) <= _LARGEST
 
 
-def _datetimes(name: str, values: list[Any], errors: Errors) -> DatetimeColumn:
-    allowed = "a date or a time as RFC 3339, like 2026-01-31 or 2026-01-31T12:00:00Z, or null"
-    if not _check(name, values, (str,), allowed, errors):
-        return DatetimeColumn(torch.empty(0, dtype=torch.float64))
-    found = [float("nan") if value is None else _microseconds(value) for value in values]
-    wrong = [index for index, each in enumerate(found) if each is None]
-    errors.update({f"instances.{index}.{name}": [allowed] for index in wrong[:_MOST_ERRORS]})
-    return DatetimeColumn(torch.from_numpy(np.array(found, dtype=np.float64)))
+def _is_time(text: str) -> bool:
+    return _microseconds(text) is not None
 
 
 def _microseconds(text: str) -> float | None:
@@ -117,23 +189,3 @@ def _microseconds(text: str) -> float | None:
     except ValueError:  # a 30th of February
         return None
     return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) / _MICROSECOND
-
-
-def _categories(feature: Input, values: list[Any], errors: Errors) -> CategoricalColumn:
-    kind = type(next(iter(feature.get("categories", ())), ""))  # all of a column's have one
-    words = {str: "text", bool: "true, false", int: "a number", float: "a number"}
-    if not _check(feature["name"], values, (kind,), f"{words[kind]}, or null", errors):
-        return CategoricalColumn(torch.empty(0, dtype=torch.int64), ())
-    places: dict[Any, int] = {}
-    codes = [-1 if value is None else places.setdefault(value, len(places)) for value in values]
-    return CategoricalColumn(torch.tensor(codes, dtype=torch.int64), tuple(places))
-
-
-def _check(name: str, values: list[Any], kinds: tuple[type, ...], allowed: str, errors: Errors) -> bool:
-    """Whether every value is of one of these exact types, or null; bool is no int here."""
-    fine = {*kinds, type(None)}
-    if set(map(type, values)) <= fine:
-        return True
-    wrong = [index for index, value in enumerate(values) if type(value) not in fine]
-    errors.update({f"instances.{index}.{name}": [allowed] for index in wrong[:_MOST_ERRORS]})
-    return False

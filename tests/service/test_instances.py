@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from learning.columns import CategoricalColumn, DatetimeColumn
 from service.problems import Invalid
-from service.serving.instances import columns_of
+from service.serving.instances import Reader, columns_of
 
 WHEN = [{"name": "when", "type": "datetime"}]
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -33,10 +32,9 @@ def micros(time: datetime) -> int:
     ],
 )
 def test_a_time_is_microseconds_since_1970_in_utc(text: str, time: datetime) -> None:
-    column = columns_of([{"when": text}, {}, {"when": None}], WHEN)["when"]
-    assert isinstance(column, DatetimeColumn)
-    assert column.values[0].item() == micros(time)
-    assert column.values[1:].isnan().all()
+    found = columns_of([{"when": text}, {}, {"when": None}], WHEN)
+    assert found.numbers[0].item() == micros(time)
+    assert found.numbers[1:].isnan().all()
 
 
 @pytest.mark.parametrize(
@@ -56,9 +54,85 @@ def test_what_is_no_time_is_refused_at_its_place(value: Any) -> None:
 
 def test_a_category_of_thousands_is_named_by_its_type_alone() -> None:
     inputs = [{"name": "zip", "type": "categorical", "categories": [f"{code:05}" for code in range(16_384)]}]
-    column = columns_of([["00007"], [None], ["never seen"]], inputs)["zip"]
-    assert isinstance(column, CategoricalColumn)
-    assert column.codes.tolist() == [0, -1, 1]
+    found = columns_of([["00007"], [None], ["never seen"]], inputs)
+    assert found.codes.tolist() == [[7], [16_385], [16_384]]
     with pytest.raises(Invalid) as refusal:
         columns_of([[7]], inputs)
     assert refusal.value.errors == {"instances.0.zip": ["text, or null"]}
+
+
+MIXED = [
+    {"name": "x", "type": "numeric"},
+    {"name": "colour", "type": "categorical", "categories": ["blue", "red"]},
+    {"name": "old", "type": "boolean"},
+    {"name": "code", "type": "categorical", "categories": [3, 7]},
+    {"name": "when", "type": "datetime"},
+]
+NUMBERS = [{"name": name, "type": "numeric"} for name in "abc"]
+
+
+def test_records_and_arrays_of_mixed_columns_are_the_same_cells() -> None:
+    arrays = [
+        [1, "red", True, 7, "1970-01-01T00:00:01Z"],
+        [None, "green", None, None, None],
+        [2.5, None, False, 3, None],
+    ]
+    names = [each["name"] for each in MIXED]
+    records = [dict(reversed(list(zip(names, row, strict=True)))) for row in arrays]
+    sparse = [{name: value for name, value in record.items() if value is not None} for record in records]
+    reader = Reader(MIXED)
+    for instances in (arrays, records, sparse):
+        found = reader.read(instances)
+        assert found.numbers.nan_to_num(-1.0).tolist() == [[1.0, 1.0, 1e6], [-1.0, -1.0, -1.0], [2.5, 0.0, -1.0]]
+        assert found.codes.tolist() == [[1, 1], [2, 3], [3, 0]]
+
+
+def test_arrays_of_numbers_are_taken_as_they_are() -> None:
+    found = Reader(NUMBERS).read([[1, 2.5, None], [-(2**70), 3.4e38, 0]])
+    assert found.numbers.nan_to_num(-1.0).tolist() == [[1.0, 2.5, -1.0], [-float(2**70), 3.4e38, 0.0]]
+    assert found.codes.shape == (2, 0)
+
+
+@pytest.mark.parametrize("value", [True, "1", "1.5", [1], {}, 10**400, -(10**39), 3.5e38, float("inf"), "nan", "inf"])
+def test_what_is_no_number_within_float32_is_refused_at_its_place(value: Any) -> None:
+    for inputs in (NUMBERS, [*NUMBERS, {"name": "d", "type": "boolean"}]):
+        rows: list[list[Any]] = [[None] * len(inputs) for _ in range(9)]
+        rows[7][2] = value
+        with pytest.raises(Invalid) as refusal:
+            columns_of(rows, inputs)
+        assert refusal.value.errors == {"instances.7.c": ["a number within ±3.403e+38, or null"]}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "path"),
+    [(1, 3, "colour"), (1, True, "colour"), (2, 1, "old"), (2, "true", "old"), (3, "3", "code"), (3, 3.0, "code")],
+)
+def test_a_value_of_another_type_than_the_columns_is_refused_at_its_place(place: int, value: Any, path: str) -> None:
+    rows: list[list[Any]] = [[None] * 5 for _ in range(3)]
+    rows[1][place] = value
+    with pytest.raises(Invalid) as refusal:
+        columns_of(rows, MIXED)
+    assert list(refusal.value.errors) == [f"instances.1.{path}"]
+
+
+def test_every_wrong_field_is_named_and_of_a_column_the_first_hundred() -> None:
+    with pytest.raises(Invalid) as refusal:
+        columns_of([["a", 1, None]] * 150, NUMBERS)
+    assert len(refusal.value.errors) == 100
+    with pytest.raises(Invalid) as refusal:
+        columns_of([["a", 1, 1e39]], NUMBERS)
+    assert list(refusal.value.errors) == ["instances.0.a", "instances.0.c"]
+
+
+def test_rows_of_other_shapes_and_unknown_names_are_refused() -> None:
+    for instances, path in (
+        ([[1, 2, 3], [1, 2]], "instances.1"),
+        ([[1, 2, 3], {"a": 1}], "instances.1"),
+        ([{"a": 1}, [1, 2, 3]], "instances.1"),
+        ([3], "instances.0"),
+        ([{"a": 1}, {"a": 1, "b": 2, "z": 3}], "instances.1.z"),
+        ([{"a": 1, "b": 2, "z": 3}], "instances.0.z"),
+    ):
+        with pytest.raises(Invalid) as refusal:
+            columns_of(instances, NUMBERS)
+        assert list(refusal.value.errors) == [path]
