@@ -85,7 +85,7 @@ def take(column: Column, rows: Tensor | slice) -> Column:
 def as_classes(column: Column) -> CategoricalColumn:
     """The column's distinct values as classes, in order: by number, by code point, false before true.
 
-    Numbers become ints when all of them are whole. Raises TypeError for times.
+    Numbers become ints when all of them are whole, and fit into 64 bits as JSON has them. Raises TypeError for times.
     """
     if isinstance(column, DatetimeColumn):
         raise TypeError("a column of times has no classes")
@@ -94,7 +94,7 @@ def as_classes(column: Column) -> CategoricalColumn:
         numbers, inverse = torch.unique(column.values[there], return_inverse=True)
         codes = torch.full((column.rows,), -1, dtype=torch.int64)
         codes[there] = inverse
-        whole = bool((numbers == numbers.trunc()).all())
+        whole = bool(((numbers == numbers.trunc()) & (numbers.abs() < 2.0**63)).all())
         return CategoricalColumn(codes, tuple(int(n) if whole else n for n in numbers.tolist()))
     used = [value for value, count in zip(column.values, count_codes(column), strict=True) if count]
     classes = tuple(ordered(used))

@@ -62,6 +62,13 @@ def test_whole_numbers_become_integer_classes_and_others_stay_as_they_are():
     assert [type(value) for value in halves.values] == [float, float]
 
 
+def test_whole_numbers_past_64_bits_stay_as_they_are():
+    for far in (1e300, 2.0**63, -(2.0**63)):
+        found = as_classes(numeric(2.0, far)).values
+        assert sorted(found) == sorted([2.0, far])
+        assert [type(value) for value in found] == [float, float]
+
+
 def test_classes_are_those_in_use_sorted_by_code_point():
     found = as_classes(categorical([2, 0, -1, 3], ["ä", "unused", "b", "Z"]))
     assert found.values == ("Z", "b", "ä")
