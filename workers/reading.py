@@ -27,7 +27,7 @@ class Tables:
             return self._kept[1]
         self._kept = None
         columns = read_columns(path, names)
-        table = {name: _column(stored) for name, stored in columns.items()}
+        table = {name: column_of(stored) for name, stored in columns.items()}
         if sum(stored.values.nbytes for stored in columns.values()) <= _KEPT_BYTES:
             self._kept = key, table
         return table
@@ -40,7 +40,8 @@ def columns_of(spec: Mapping[str, Any]) -> list[str]:
     return names + [name for name in (spec["sample_weight"], (spec["validation"] or {}).get("column")) if name]
 
 
-def _column(stored: StoredColumn) -> Column:
+def column_of(stored: StoredColumn) -> Column:
+    """The same column, as learning knows it."""
     if stored.categories is None:
         values = torch.from_numpy(stored.values)
         return DatetimeColumn(values) if stored.type == "datetime" else NumericColumn(values)

@@ -20,7 +20,7 @@ from celery import Celery
 from celery.exceptions import OperationalError
 from sqlalchemy import Connection
 
-from store import analyses, analysing, expiry, idempotency, tenants, waiting, workers
+from store import analyses, analysing, batch_predictions, batching, expiry, idempotency, tenants, waiting, workers
 from store.blobs import Blobs
 from store.database import Database
 from store.errors import StoreError, Unavailable
@@ -44,7 +44,7 @@ _USUAL_LEASE_SECONDS = Settings.lease_seconds
 
 
 class Held(Protocol):
-    """The lease of a run, or of an analysis."""
+    """The lease of a run, a batch prediction or an analysis."""
 
     @property
     def place(self) -> Hashable: ...
@@ -114,7 +114,8 @@ class Reconciler:
 
     def _take_back(self) -> None:
         with self._database.read() as tx:
-            leases: list[Lease | analysing.Lease] = [*expiry.leases(tx), *analysing.leases(tx)]
+            leases: list[Lease | batching.Lease | analysing.Lease]
+            leases = [*expiry.leases(tx), *batching.leases(tx), *analysing.leases(tx)]
             idle = [slot.pid for each in self._here(tx) for slot in each.slots if not slot.busy]
         self._watch.look(leases)
         self._shortage.look([*(lease.owner for lease in leases), *map(ProcessIdentity.of, idle)])
@@ -127,13 +128,15 @@ class Reconciler:
                 with self._database.write() as tx:
                     expiry.doubt(tx, lease)
 
-    def _expire(self, lease: Lease | analysing.Lease) -> None:
+    def _expire(self, lease: Lease | batching.Lease | analysing.Lease) -> None:
         try:
             with self._database.write() as tx:
                 if isinstance(lease, Lease):
                     starved = self._shortage.explains(lease.owner)
                     seen = (lease.run_id, lease.attempt, lease.seq)
                     expired = expiry.expire(tx, *seen, starved=starved, backoff=self._backoff)
+                elif isinstance(lease, batching.Lease):
+                    expired = batching.expire(tx, lease)
                 else:
                     expired = analysing.expire(tx, lease)
         except Unavailable:
@@ -172,13 +175,13 @@ class Reconciler:
     def _wanted_bells(self) -> dict[str, int]:
         """In each queue that somebody serves: as many as there are runs due, at most one for each slot that is free.
 
-        Analyses wait in no queue: whoever hears a bell for nothing else makes them.
+        Batch predictions and analyses wait in no queue: whoever hears a bell for nothing else makes them.
         """
         with self._database.read() as tx:
             free: Counter[str] = Counter()
             for worker in workers.list_all(tx, tenants.LOCAL):
                 free.update(dict.fromkeys(worker.queues, sum(not slot.busy for slot in worker.slots)))
-            asked = analyses.waiting(tx)
+            asked = batch_predictions.waiting(tx) + analyses.waiting(tx)
             return {queue: min(slots, waiting.due(tx, queue) + asked) for queue, slots in free.items() if slots}
 
     def _ring(self, wanted: Mapping[str, int]) -> None:

@@ -13,7 +13,7 @@ import torch
 from learning.columns import CategoricalColumn, Column, NumericColumn
 from learning.experiment import prepare
 from learning.fitting import fit
-from store import analysing, claims, workers
+from store import analysing, batching, claims, workers
 from store.blobs import Blobs
 from store.claims import Claim
 from store.database import Database
@@ -21,6 +21,7 @@ from store.errors import Unavailable
 from store.processes import ProcessIdentity, die_with_parent
 from store.settings import Settings
 from workers.analysing import analyse
+from workers.batch_predicting import predict_batch
 from workers.drain import Drain
 from workers.driving import Place, drive
 from workers.reading import Tables
@@ -60,11 +61,15 @@ class Slot:
         self._presence.start()
 
     def work(self) -> None:
-        """Claim until there is nothing; no analysis as long as there is a run."""
+        """Claim until there is nothing: no batch prediction as long as there is a run, no analysis as long as there is
+        either.
+        """
         with self._place.drain.taking_sigterm():
             while not self._place.drain.is_asked and (claim := self._claim()):
                 if isinstance(claim, Claim):
                     drive(claim, self._place)
+                elif isinstance(claim, batching.Claim):
+                    predict_batch(claim, self._place)
                 else:
                     analyse(claim, self._place)
         if self._place.drain.is_mine_alone:
@@ -80,7 +85,7 @@ class Slot:
         except Unavailable:
             log.info("could not say that this slot goes; the reconciler will find out")
 
-    def _claim(self) -> Claim | analysing.Claim | None:
+    def _claim(self) -> Claim | batching.Claim | analysing.Claim | None:
         me: dict[str, Any] = {"worker": self._worker, "slot_pid": self._owner.pid, "owner": self._owner}
         try:
             with self._place.database.write() as tx:
@@ -88,7 +93,7 @@ class Slot:
                     run = claims.claim(tx, **me, queues=[queue], device=self._place.device)
                     if run is not None:
                         return run
-                return analysing.claim(tx, **me)
+                return batching.claim(tx, **me) or analysing.claim(tx, **me)
         except Unavailable as reason:
             log.warning("nothing can be claimed while the database is away", reason=str(reason))
             return None  # the reconciler rings again

@@ -27,7 +27,7 @@ def read_columns(path: Path, names: Sequence[str]) -> dict[str, StoredColumn]:
     """Columns by name, whole. Raises KeyError for a name that the table has not."""
     path = path.absolute()
     with sandbox.reader(path) as connection:
-        places = {column["name"]: (place, column) for place, column in enumerate(_described(connection, path))}
+        places = {column["name"]: (place, column) for place, column in enumerate(described(connection, path))}
         wanted = {name: places[name] for name in names}
         if not wanted:
             return {}
@@ -46,9 +46,9 @@ def read_rows(path: Path, limit: int, offset: int) -> list[list[Any]]:
     """Rows in the table's order, as JSON values: whole numbers stay so, times are RFC 3339, missing is None."""
     path = path.absolute()
     with sandbox.reader(path) as connection:
-        described = _described(connection, path)
-        times = [place for place, column in enumerate(described) if column["type"] == "datetime"]
-        chosen = ", ".join(f"epoch_us(c{n})" if n in set(times) else f"c{n}" for n in range(len(described)))
+        found = described(connection, path)
+        times = [place for place, column in enumerate(found) if column["type"] == "datetime"]
+        chosen = ", ".join(f"epoch_us(c{n})" if n in set(times) else f"c{n}" for n in range(len(found)))
         query = f"SELECT {chosen} FROM read_parquet({sandbox.text(path)}) LIMIT {int(limit)} OFFSET {int(offset)}"
         rows = [list(row) for row in connection.execute(query).fetchall()]
     for row in rows:
@@ -62,10 +62,11 @@ def rfc3339(microseconds: int) -> str:
     return str(np.datetime_as_string(np.datetime64(microseconds, "us"), timezone="UTC"))
 
 
-def _described(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Described]:
+def described(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Described]:
+    """The columns of a stored table, in order."""
     query = f"SELECT value FROM parquet_kv_metadata({sandbox.text(path)}) WHERE key = '{DESCRIPTION_KEY}'"
-    described: list[Described] = json.loads(connection.execute(query).fetchall()[0][0])
-    return described
+    found: list[Described] = json.loads(connection.execute(query).fetchall()[0][0])
+    return found
 
 
 def _categories(connection: duckdb.DuckDBPyConnection, file: str, places: Sequence[int]) -> dict[int, tuple[str, ...]]:

@@ -1,0 +1,121 @@
+# ruff: noqa: S608  the SQL is made of our own column numbers and quoted names and paths
+"""Tables of answers: written as Parquet in parts, the parts joined to one file, and that read as CSV in pieces.
+
+The first column, `row`, is the number of the row in the dataset that was answered, from 0: whoever sorts the table, or
+reads it by many hands, can still tell what belongs together.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from store.durable import room_needed, tells_of_no_room, temporary_file
+from store.errors import Full
+from store.tabular import sandbox
+from store.tabular.declarations import StoredColumn
+
+ROW = "row"
+
+_MEMORY_BYTES = 256 << 20
+_ROWS_A_GROUP = 122_880
+_PARQUET = (
+    f"(FORMAT parquet, USE_TMP_FILE false, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {_ROWS_A_GROUP})"
+)
+
+Answers = Mapping[str, StoredColumn]
+
+
+def write_part(stretches: Sequence[Answers], first_row: int, out: Path) -> None:
+    """Answers to rows from `first_row` on, one stretch behind the other, all with the same columns, over what stands in
+    `out`. Raises Full.
+
+    Whole numbers are written as such, NaN as missing; of two names that differ at most in case the later gets a number.
+    """
+    out = out.absolute()
+    columns = stretches[0]
+    names = [ROW, *columns]
+    chosen = ", ".join(
+        f"{expression} AS {_quoted(name)}"
+        for expression, name in zip(
+            [ROW, *(_expression(f"c{place}", column) for place, column in enumerate(columns.values()))],
+            _told_apart(names),
+            strict=True,
+        )
+    )
+    with _writing(out, [out]) as connection:
+        start = first_row
+        for number, stretch in enumerate(stretches):
+            arrays = {f"c{place}": column.values for place, column in enumerate(stretch.values())}
+            rows = len(next(iter(arrays.values())))
+            connection.register(f"s{number}", {ROW: np.arange(start, start + rows, dtype=np.int64), **arrays})
+            start += rows
+        every = " UNION ALL ".join(f"SELECT {chosen} FROM s{number}" for number in range(len(stretches)))
+        connection.execute(f"COPY ({every}) TO {sandbox.text(out)} {_PARQUET}")
+
+
+def join_parts(parts: Sequence[Path], out: Path) -> None:
+    """One file of all rows, part behind part, over what stands in `out`. Raises Full."""
+    parts, out = [part.absolute() for part in parts], out.absolute()
+    with _writing(out, [*parts, out]) as connection:
+        every = f"SELECT * FROM read_parquet({sandbox.texts(parts)})"
+        connection.execute(f"COPY ({every}) TO {sandbox.text(out)} {_PARQUET}")
+
+
+def as_csv(path: Path, scratch: Path) -> Iterator[bytes]:
+    """The file as CSV with a header, in pieces of at most a group of rows; missing is empty. Raises Full."""
+    path = path.absolute()
+    with temporary_file(scratch.absolute()) as (piece, _), _writing(piece, [path, piece]) as connection:
+        file, to = sandbox.text(path), sandbox.text(piece)
+        ((rows,),) = connection.execute(f"SELECT num_rows FROM parquet_file_metadata({file})").fetchall()
+        every = f"SELECT * EXCLUDE (file_row_number) FROM read_parquet({file}, file_row_number=true)"
+        for first in range(0, rows, _ROWS_A_GROUP):
+            within = f"file_row_number >= {first} AND file_row_number < {first + _ROWS_A_GROUP}"
+            header = "true" if first == 0 else "false"
+            connection.execute(f"COPY ({every} WHERE {within}) TO {to} (FORMAT csv, HEADER {header})")
+            yield piece.read_bytes()
+
+
+@contextmanager
+def _writing(out: Path, files: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
+    try:
+        with room_needed(), sandbox.sandbox(files, out.parent, _MEMORY_BYTES) as connection:
+            yield connection
+    except duckdb.OutOfMemoryException as error:
+        raise MemoryError(str(error)) from error
+    except duckdb.IOException as error:
+        if tells_of_no_room(error):
+            raise Full("no room is left for the answers") from error
+        raise
+
+
+def _expression(c: str, column: StoredColumn) -> str:
+    if column.type == "boolean":
+        return f"CAST({c} AS BOOLEAN)"
+    if column.categories is not None:
+        return f"{sandbox.texts(map(str, column.categories))}[{c} + 1]"
+    if column.integral:
+        return f"CAST({c} AS BIGINT)"
+    return f"nullif({c}, CAST('NaN' AS DOUBLE))"
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """DuckDB takes two names that differ only in case for one, and so do many who read the file."""
+    taken = {name.lower() for name in names}
+    seen: set[str] = set()
+    found = []
+    for name in names:
+        settled, number = name, 1
+        while settled.lower() in (seen if number == 1 else taken):
+            number += 1
+            settled = f"{name}_{number}"
+        seen.add(settled.lower())
+        taken.add(settled.lower())
+        found.append(settled)
+    return found
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
