@@ -3,36 +3,99 @@
 While no key exists, whoever reaches the loopback address may call; but a page in a browser reaches it too, so `Host`
 must be a loopback name (DNS rebinding) and `Origin`, if sent, the service's own (forged posts). Once a key exists, only
 keys count.
+
+Predictions that are answered without Flask (`serving/wire.py`) go through the same door; there what the database says
+of a caller is remembered for a second.
 """
 
+import hashlib
 import re
+import time
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
 from uuid import uuid4
 
 from flask import Flask, Response, g, request
+from werkzeug.wsgi import get_current_url
 
 from service.loopback import is_loopback
-from service.parts import parts
 from service.problems import Forbidden, Unauthorized
 from store import keys, tenants
 from store.database import Database
 from store.errors import Unavailable
 from store.settings import Settings
 
-OPEN = frozenset({"health.Alive", "health.Ready"})
+OPEN = frozenset({"health.Alive", "health.Ready", "inference.Live", "inference.Ready"})
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_PREDICTING = frozenset({"predictions.RunPredictions", "predictions.ModelPredictions"})
+_PREDICTING = frozenset(
+    {
+        *("predictions.RunPredictions", "predictions.ModelPredictions", "invocations.Invocations"),
+        *("inference.ModelInfer", "inference.VersionInfer"),
+    }
+)
+
+_REMEMBERED_SECONDS = 1.0
+_MOST_REMEMBERED = 4_096
 
 
-def register(app: Flask, settings: Settings, database: Database) -> None:
-    first_key = _FirstKey(settings.bootstrap_key, database)
-    with suppress(Unavailable):  # then it is made before anybody is admitted
-        first_key.make()
-    app.before_request(_name_request)
-    app.before_request(partial(_admit, first_key))
-    app.after_request(_tell_request_id)
+@dataclass(frozen=True)
+class Admitted:
+    """Who calls; `by_address` where no key exists and the address alone has let it in."""
+
+    tenant: str
+    scopes: frozenset[str]
+    by_address: bool = False
+
+    def require(self, scope: str) -> None:
+        """Raises Forbidden."""
+        if scope not in self.scopes and "admin" not in self.scopes:
+            raise Forbidden(f"This key lacks the scope {scope!r}.")
+
+
+_LOCAL = Admitted(tenants.LOCAL, frozenset(keys.SCOPES), by_address=True)
+
+
+class Door:
+    """Admits callers by the headers of a WSGI environment and what the database says of keys."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._first_key = _FirstKey(settings.bootstrap_key, database)
+        self._database = database
+        self._remembered: dict[bytes, tuple[float, Admitted]] = {}
+        with suppress(Unavailable):  # then it is made before anybody is admitted
+            self._first_key.make()
+
+    def admit(self, environ: Mapping[str, Any]) -> Admitted:
+        """Raises Unauthorized, Forbidden, Unavailable."""
+        self._first_key.make()
+        scheme, _, secret = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        secret = secret.strip()
+        with self._database.read() as tx:
+            if not keys.any_exist(tx):
+                _check_browser(environ)
+                return _LOCAL
+            key = keys.find(tx, secret) if scheme.lower() == "bearer" and secret else None
+        if key is None:
+            raise Unauthorized(
+                "This service asks for a key: Authorization: Bearer <key>.", headers={"WWW-Authenticate": "Bearer"}
+            )
+        return Admitted(key.tenant, key.scopes)
+
+    def admit_again(self, environ: Mapping[str, Any]) -> Admitted:
+        """As `admit`, but whoever was admitted less than a second ago is not asked about; a refusal is never old."""
+        named = hashlib.sha256(environ.get("HTTP_AUTHORIZATION", "").encode(errors="surrogatepass")).digest()
+        found, asked_at = self._remembered.get(named), time.monotonic()
+        if found is None or asked_at - found[0] > _REMEMBERED_SECONDS:
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            found = self._remembered[named] = asked_at, self.admit(environ)
+        elif found[1].by_address:
+            _check_browser(environ)
+        return found[1]
 
 
 class _FirstKey:
@@ -50,36 +113,38 @@ class _FirstKey:
             self._secret = ""
 
 
+def request_id(environ: Mapping[str, Any]) -> str:
+    """The caller's, if it is a sane one, or a new one."""
+    asked: str = environ.get("HTTP_X_REQUEST_ID", "")
+    return asked if _SANE_REQUEST_ID.fullmatch(asked) else f"req_{uuid4().hex}"
+
+
+def told_of_every_answer(id: str) -> dict[str, str]:
+    """The headers that every answer has."""
+    return {"X-Request-Id": id, "X-Content-Type-Options": "nosniff"}
+
+
+def register(app: Flask, door: Door) -> None:
+    app.before_request(_name_request)
+    app.before_request(partial(_admit, door))
+    app.after_request(_tell_request_id)
+
+
 def _name_request() -> None:
-    asked = request.headers.get("X-Request-Id", "")
-    g.request_id = asked if _SANE_REQUEST_ID.fullmatch(asked) else f"req_{uuid4().hex}"
+    g.request_id = request_id(request.environ)
 
 
 def _tell_request_id(response: Response) -> Response:
-    response.headers["X-Request-Id"] = g.request_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(told_of_every_answer(g.request_id))
     return response
 
 
-def _admit(first_key: _FirstKey) -> None:
+def _admit(door: Door) -> None:
     if request.endpoint in OPEN:
         return
-    first_key.make()
-    with parts().database.read() as tx:
-        if not keys.any_exist(tx):
-            _check_browser()
-            g.tenant, g.scopes = tenants.LOCAL, frozenset(keys.SCOPES)
-            return
-        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-        key = keys.find(tx, secret.strip()) if scheme.lower() == "bearer" and secret.strip() else None
-    if key is None:
-        raise Unauthorized(
-            "This service asks for a key: Authorization: Bearer <key>.", headers={"WWW-Authenticate": "Bearer"}
-        )
-    g.tenant, g.scopes = key.tenant, key.scopes
-    needed = _scope_needed()
-    if needed not in g.scopes and "admin" not in g.scopes:
-        raise Forbidden(f"This key lacks the scope {needed!r}.")
+    caller = door.admit(request.environ)
+    g.tenant, g.scopes = caller.tenant, caller.scopes
+    caller.require(_scope_needed())
 
 
 def _scope_needed() -> str:
@@ -88,10 +153,14 @@ def _scope_needed() -> str:
     return "predict" if request.endpoint in _PREDICTING else "write"
 
 
-def _check_browser() -> None:
-    name = re.sub(r":\d*$", "", request.headers.get("Host", ""))
-    if not is_loopback(name.lower()):
+def _check_browser(environ: Mapping[str, Any]) -> None:
+    if not _is_loopback_host(environ.get("HTTP_HOST", "")):
         raise Forbidden("Without a key, calls are answered only when Host is a loopback name, like localhost.")
-    origin = request.headers.get("Origin")
-    if origin is not None and origin.lower() != request.host_url.rstrip("/").lower():
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is not None and origin.lower() != get_current_url(dict(environ), host_only=True).rstrip("/").lower():
         raise Forbidden("Without a key, calls from other origins are refused.")
+
+
+@lru_cache(maxsize=256)
+def _is_loopback_host(host: str) -> bool:
+    return is_loopback(re.sub(r":\d*$", "", host).lower())

@@ -24,9 +24,12 @@ class Provider(JSONProvider):
         return Response(orjson.dumps(self._prepare_response_obj(args, kwargs)), content_type=JSON)
 
 
+def encoded(body: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
 def plain(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    content = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(content, status=status, headers=dict(headers or {}), content_type=JSON)
+    return Response(encoded(body), status=status, headers=dict(headers or {}), content_type=JSON)
 
 
 def tagged(body: Mapping[str, Any]) -> Response:

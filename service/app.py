@@ -25,6 +25,7 @@ from service.openapi import Interface
 from service.resolution.targets import TargetColumns
 from service.serving.served import ServedModels
 from service.serving.versions import Versions
+from service.serving.wire import Wire
 from service.streaming import Streams
 from store.blobs import Blobs
 from store.database import Database
@@ -64,23 +65,23 @@ def create_app(settings: Settings) -> Flask:
     )
     app.json = answers.Provider(app)
     app.url_map.converters |= {"id": blueprint.Id, "name": blueprint.Name, "ref": blueprint.Ref}
-    parts.install(
-        app,
-        parts.Parts(
-            settings=settings,
-            database=database,
-            blobs=blobs,
-            bell=Bell(settings.redis_url),
-            models=ServedModels(blobs, settings.max_served_models, settings.max_served_bytes),
-            versions=Versions(database),
-            targets=TargetColumns(blobs),
-            streams=Streams(settings.max_streams),
-        ),
+    made = parts.Parts(
+        settings=settings,
+        database=database,
+        blobs=blobs,
+        bell=Bell(settings.redis_url),
+        models=ServedModels(blobs, settings.max_served_models, settings.max_served_bytes),
+        versions=Versions(database),
+        targets=TargetColumns(blobs),
+        streams=Streams(settings.max_streams),
     )
-    access.register(app, settings, database)
+    parts.install(app, made)
+    door = access.Door(settings, database)
+    access.register(app, door)
     unread.register(app)
     interface = Interface(app)
     for each in RESOURCES:
         interface.register_blueprint(each.resource)
     documents.register(app, interface.document)
+    app.wsgi_app = Wire(app.wsgi_app, made, door)  # type: ignore[method-assign, assignment]
     return app

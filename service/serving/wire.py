@@ -1,0 +1,160 @@
+"""The plain success of a prediction, answered from the WSGI environment itself: Flask costs more than the answer does.
+
+    POST /v1/models/{ref}/predictions, or of a run, with JSON in and JSON wanted, and nothing unusual about it
+
+goes through the same functions as in the views: the door, the references, the models, the parser, the reader, the words
+of the answer. Whatever else comes, and whatever goes wrong, is handed to Flask as if nothing had happened, so that each
+refusal is made in one place.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from typing import Any
+
+from werkzeug.routing import Map
+
+from service import access, answers, strict_json
+from service.blueprint import Id, Ref
+from service.parts import Parts
+from service.schemas.predictions import MOST_INSTANCES
+from service.serving import prediction
+from service.serving.instances import columns_of
+from service.serving.prediction import Options
+from store import runs
+from store.database import Database
+
+Environ = dict[str, Any]
+Start = Callable[..., Any]
+Application = Callable[[Environ, Start], Iterable[bytes]]
+
+_MOST_BYTES = 8 << 20  # what is larger takes so long that Flask does not matter
+_MEDIA = frozenset({answers.JSON, f"{answers.JSON}; charset=utf-8", f"{answers.JSON};charset=utf-8"})
+_ACCEPTED = frozenset({"", "*/*", answers.JSON, f"{answers.JSON}, */*", f"{answers.JSON}, text/plain, */*"})
+_UNUSUAL = ("HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT")
+_PATH = re.compile(rf"/v1/(?:models/(?P<ref>{Ref.regex})|runs/(?P<run>{Id(Map(), 'run').regex}))/predictions")
+_OPTIONS = frozenset({"instances", "probabilities", "interval"})
+
+
+class Wire:
+    """Stands before the application that Flask is."""
+
+    def __init__(self, flask: Application, parts: Parts, door: access.Door) -> None:
+        self._flask = flask
+        self._parts = parts
+        self._door = door
+        self._runs = KeptRuns(parts.database)
+
+    def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "POST":
+            found = _PATH.fullmatch(environ["PATH_INFO"])
+            if found is not None:
+                content = self._answer(environ, *found.groups()) if _is_plain(environ) else None
+                if content is None:
+                    return self._flask(environ, start)
+                told = access.told_of_every_answer(access.request_id(environ))
+                start(
+                    "200 OK",
+                    [("Content-Type", answers.JSON), ("Content-Length", str(len(content))), *told.items()],
+                )
+                return [content]
+        try:
+            return self._flask(environ, start)
+        finally:
+            if environ["REQUEST_METHOD"] != "GET" and environ["PATH_INFO"].startswith("/v1/runs/"):
+                self._runs.forget()
+
+    def _answer(self, environ: Environ, ref: str | None, run: str | None) -> bytes | None:
+        """None where Flask is to say what there is to say; the body can then be read once more."""
+        try:
+            caller = self._door.admit_again(environ)
+            caller.require("predict")
+            if ref is not None:
+                meaning = self._parts.versions.get(caller.tenant, ref)
+                blob, member = meaning.blob, None
+                by: dict[str, Any] = {"model": meaning.ref}
+            else:
+                assert run is not None, "it is one or the other"
+                blob, member = self._runs.get(caller.tenant, run)
+                by = {"run": run, "member": member}
+            model = self._parts.models.get(blob, member)
+        except Exception:  # noqa: BLE001 - Flask meets it again, and tells of it
+            return None
+        length = int(environ["CONTENT_LENGTH"])
+        body = environ["wsgi.input"].read(length)
+        environ["wsgi.input"] = BytesIO(body)
+        try:
+            asked = strict_json.parse_large(body)
+            options = _options(asked)
+            if options is None or len(body) != length:
+                return None
+            prediction.check(model, options)
+            found = model.predict(columns_of(asked["instances"], model.inputs))
+            return answers.encoded({**prediction.told(found, model.calibration, options), **by})
+        except Exception:  # noqa: BLE001 - as above
+            return None
+
+
+def _is_plain(environ: Environ) -> bool:
+    length = environ.get("CONTENT_LENGTH", "")
+    return (
+        environ.get("CONTENT_TYPE", "").lower() in _MEDIA
+        and environ.get("HTTP_ACCEPT", "") in _ACCEPTED
+        and not environ.get("QUERY_STRING")
+        and length.isascii()
+        and length.isdigit()
+        and len(length) < 8
+        and 0 < int(length) <= _MOST_BYTES
+        and not any(name in environ for name in _UNUSUAL)
+    )
+
+
+def _options(asked: dict[str, Any]) -> Options | None:
+    """What `PredictionIn` would make of it, where it is plainly right."""
+    instances, probabilities, interval = (asked.get(name) for name in ("instances", "probabilities", "interval"))
+    if not asked.keys() <= _OPTIONS or type(instances) is not list or not 1 <= len(instances) <= MOST_INSTANCES:
+        return None
+    if not isinstance(asked.get("probabilities", False), bool):
+        return None
+    if interval is not None and not (type(interval) is float and 0.0 < interval < 1.0):
+        return None
+    return Options(bool(probabilities), interval, None)
+
+
+class NoneKept(LookupError):
+    """The run has not succeeded; what it predicts by is not for long."""
+
+
+class KeptRuns:
+    """By what weights a run that has succeeded predicts, and as which member: looked up a few times a second.
+
+    They are other weights once the run was extended, and none once it was deleted. This process then forgets; another
+    may answer by the old ones for as long as they are remembered.
+    """
+
+    FRESH_SECONDS = 0.25
+    MOST = 4_096
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[tuple[str, str], tuple[float, str, int | None]] = {}
+        self._changed_at = time.monotonic()
+
+    def get(self, tenant: str, id: str) -> tuple[str, int | None]:
+        """The blob and the member, None where several answer together. Raises NoneKept, NotFound, Unavailable."""
+        place, asked_at = (tenant, id), time.monotonic()
+        found = self._known.get(place)
+        if found is None or found[0] <= self._changed_at or asked_at - found[0] > self.FRESH_SECONDS:
+            with self._database.read() as tx:
+                run = runs.get(tx, tenant, id)
+            if run.status != "succeeded" or run.weights_blob is None or run.best is None:
+                raise NoneKept(id)
+            if len(self._known) >= self.MOST:
+                self._known.clear()
+            found = self._known[place] = asked_at, run.weights_blob, run.best["member"]
+        return found[1], found[2]
+
+    def forget(self) -> None:
+        """After a change that this process has made itself: an answer to what was asked before counts no more."""
+        self._changed_at = time.monotonic()
