@@ -21,7 +21,7 @@ from tests.workers.running import wait_for
 
 CLIENTS = 3
 RECOVERY_SECONDS = 180.0  # everything loads torch anew; five on a machine with nothing else to do
-ENDLESS = {"epochs": 100_000}  # until it is stopped
+ENDLESS = {"epochs": 100_000, "batch_size": 1}  # twenty minutes, or until it is stopped
 
 
 @pytest.fixture
