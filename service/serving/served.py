@@ -26,7 +26,7 @@ class _Ready:
     model: Model | MeanModel
     predicts: tuple[int, ...]  # the members that the blob answers by
     bytes: int
-    used: bool = True  # since it was last asked whether it may go
+    used: bool = False  # since it came, or was last asked whether it may go
 
 
 class ServedModels:
@@ -34,7 +34,8 @@ class ServedModels:
 
     Weights are immutable and named by their content, so a model that is here is right for ever. Whoever finds it takes
     no lock: a look into the dictionary, and a mark. To make room the models are asked in turn, and go unless they were
-    used since they were last asked (a clock, or second chance): a step costs the same however many there are.
+    used since (a clock, or second chance): a step costs the same however many there are, and a model that is asked for
+    once does not drive out those that are asked for again and again.
     """
 
     def __init__(self, blobs: Blobs, most_models: int, most_bytes: int) -> None:
@@ -95,15 +96,20 @@ class ServedModels:
         return _Ready(model, found.predicts, bytes_held(model))
 
     def _keep(self, place: Place, ready: _Ready) -> None:
-        self._ready[place] = ready
-        self._bytes += ready.bytes
-        while len(self._ready) > 1 and (len(self._ready) > self._most_models or self._bytes > self._most_bytes):
-            eldest = next(iter(self._ready))
-            if self._ready[eldest].used:
-                self._ready[eldest].used = False
+        while self._ready and self._is_too_much(ready.bytes):
+            eldest, its = next(iter(self._ready.items()))
+            if its.used:
+                its.used = False
                 self._ready.move_to_end(eldest)
             else:
-                self._bytes -= self._ready.pop(eldest).bytes
+                del self._ready[eldest]
+                self._bytes -= its.bytes
+        self._ready[place] = ready
+        self._bytes += ready.bytes
+
+    def _is_too_much(self, more_bytes: int) -> bool:
+        """Whether there is no room for another one."""
+        return len(self._ready) >= self._most_models or self._bytes + more_bytes > self._most_bytes
 
 
 def usable(found: Kept, member: int | None) -> Model | MeanModel:
