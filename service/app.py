@@ -10,6 +10,8 @@ from service.api import (
     documents,
     events,
     health,
+    inference,
+    invocations,
     members,
     metrics,
     models,
@@ -43,6 +45,8 @@ RESOURCES = (
     analyses,
     models,
     predictions,
+    invocations,
+    inference,
     workers,
     health,
 )

@@ -61,12 +61,17 @@ def refuse_rest(req: flask.Request) -> None:
 
 
 def require_json(req: flask.Request) -> None:
+    require_media(req, "application/json")
+
+
+def require_media(req: flask.Request, *allowed: str) -> None:
+    """Raises WrongMedia for another media type, for text that is not UTF-8, and for any Content-Encoding."""
     charset = req.mimetype_params.get("charset", "utf-8").lower()
     if req.content_encoding not in (None, "", "identity"):
         raise WrongMedia("This address takes no Content-Encoding.")
-    if req.mimetype != "application/json" or charset not in ("utf-8", "utf8", "us-ascii"):
+    if req.mimetype not in allowed or charset not in ("utf-8", "utf8", "us-ascii"):
         sent = req.headers.get("Content-Type", "none")
-        raise WrongMedia(f"This address takes application/json in UTF-8; the Content-Type sent is {sent!r}.")
+        raise WrongMedia(f"This address takes {', '.join(allowed)} in UTF-8; the Content-Type sent is {sent!r}.")
 
 
 def read_query(req: flask.Request) -> dict[str, str]:

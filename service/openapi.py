@@ -13,6 +13,8 @@ from service import problems
 from service.blueprint import Id, Name, Ref
 from service.problems import MEDIA_TYPE
 from service.schemas.datasets import ColumnOut, WarningOut
+from service.schemas.inference import InferenceIn
+from service.schemas.invocations import InvocationIn
 from service.schemas.networks import NetworkShape
 from service.schemas.predictions import PredictionIn
 from service.schemas.problems import ProblemOut
@@ -55,6 +57,8 @@ IF_NONE_MATCH = header("If-None-Match", "The ETag that the caller has; 304 if it
 LAST_EVENT_ID = header("Last-Event-ID", "Of a stream: the id of the last event seen; it goes on after that one")
 REQUEST_ID = header("X-Request-Id", "The caller's own id of this request, answered as it came")
 
+_OPEN = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")  # no key is asked for
+
 _REASONS = {
     "400": "Malformed: not JSON, not an object, not UTF-8",
     "401": "A key is asked for",
@@ -92,7 +96,8 @@ class Interface(Api):  # type: ignore[misc]  # the library carries no types
         for converter in (Name, Ref):
             self.register_converter(converter, lambda each: {"type": "string", "pattern": f"^{each.regex}$"})
         # Those that are only named by reference, from fields that pass JSON through as it is.
-        for schema in (ProblemOut, ColumnOut, WarningOut, NetworkShape, PredictionIn, ReceiptIn):
+        named = (ProblemOut, ColumnOut, WarningOut, NetworkShape, PredictionIn, InvocationIn, InferenceIn, ReceiptIn)
+        for schema in named:
             if _name_of(schema) not in self.spec.components.schemas:
                 self.spec.components.schema(_name_of(schema), schema=schema)
 
@@ -131,7 +136,7 @@ def complete(spec: dict[str, Any]) -> dict[str, Any]:
             operation["operationId"] = _operation_id(method, path)
             operation["responses"] = _sorted(_with_errors(operation, method, path))
             operation.setdefault("parameters", []).append(REQUEST_ID)
-            if path in ("/healthz", "/readyz"):
+            if path in _OPEN:
                 operation["security"] = []
     spec["security"] = [{}, {"key": []}]
     return spec
@@ -140,13 +145,13 @@ def complete(spec: dict[str, Any]) -> dict[str, Any]:
 def _with_errors(operation: Mapping[str, Any], method: str, path: str) -> dict[str, Any]:
     responses = {status: dict(response) for status, response in operation["responses"].items()}
     possible = {"405", "422", "500"}
-    if path not in ("/healthz", "/readyz"):
+    if path not in _OPEN:
         possible |= {"401", "403", "503"}
     if "{" in path:
         possible |= {"404"}
     if method in ("delete", "patch", "post", "put"):
         possible |= {"409", "507"}
-    if path.endswith("/events"):
+    if path.endswith(("/events", "/predictions")):
         possible |= {"406"}
     if path.endswith(("/weights", "/onnx", "/receipt", "/evaluation", "/importance")):
         possible |= {"409"}

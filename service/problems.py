@@ -138,6 +138,8 @@ def answer(error: Exception) -> Response:
         "request_id": g.request_id,
         **problem.members,
     }
+    if request.path.startswith("/v2"):  # where the clients of the Open Inference Protocol look
+        body["error"] = problem.detail
     return Response(orjson.dumps(body), status=problem.status, headers=problem.headers, content_type=MEDIA_TYPE)
 
 

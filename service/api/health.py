@@ -44,7 +44,7 @@ class Ready(MethodView):
     @resource.alt_response(503, schema=_READY, description="Database or blobs are away")
     def get(self) -> Response:
         """Whether database, blobs and broker answer; runs are accepted without the broker, and wait"""
-        works = {"database": _works(_database), "blobs": _works(_blobs), "broker": parts().bell.answers()}
+        works = {**storage(), "broker": parts().bell.answers()}
         ready = works["database"] and works["blobs"]
         told: dict[str, Any] = {name: "ok" if fine else "unreachable" for name, fine in works.items()}
         return answers.plain({"status": "ready" if ready else "not ready", **told}, 200 if ready else 503)
@@ -57,6 +57,11 @@ class Figures(MethodView):
         """The service's figures, for Prometheus"""
         with parts().database.read() as tx:
             return Response(figures.exposition(counted.read(tx)), content_type=figures.MEDIA_TYPE)
+
+
+def storage() -> dict[str, bool]:
+    """Whether what predictions need can be had."""
+    return {"database": _works(_database), "blobs": _works(_blobs)}
 
 
 def _works(check: Callable[[], None]) -> bool:

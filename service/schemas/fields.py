@@ -67,6 +67,15 @@ class Number(Worded, fields.Float):
         return number
 
 
+class NumberParameter(Number):
+    """The same in a query, where everything is text."""
+
+    def read(self, value: Any) -> float:
+        if not re.fullmatch(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?", str(value)):
+            raise self.refuse()
+        return super().read(float(value))
+
+
 class Whole(Worded, fields.Integer):
     """A whole number from `at_least` to `at_most`; 3.0 is one in JSON, "3" and true are none."""
 

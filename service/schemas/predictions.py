@@ -2,7 +2,7 @@
 
 from marshmallow import fields
 
-from service.schemas.fields import Flag, Number, Whole
+from service.schemas.fields import Flag, FlagParameter, Number, NumberParameter, Whole, WholeParameter
 from service.schemas.metrics import MOST_MEMBER
 from service.schemas.shapes import Either, Shown, StrictSchema
 
@@ -37,6 +37,14 @@ class PredictionIn(StrictSchema):
         metadata={"description": "How probable it is to be that the truth is within the intervals or sets"},
     )
     member = Whole(at_least=0, at_most=MOST_MEMBER)
+
+
+class PredictionQuery(StrictSchema):
+    """The options of rows that come as CSV or as an Arrow stream."""
+
+    probabilities = FlagParameter()
+    interval = NumberParameter(above=0, below=1)
+    member = WholeParameter(at_least=0, at_most=MOST_MEMBER)
 
 
 class PredictionOut(Shown):

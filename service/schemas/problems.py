@@ -20,6 +20,7 @@ class ProblemOut(Shown):
         },
     )
     code = fields.String(metadata={"description": "What went wrong, where a worker found it out"})
+    error = fields.String(metadata={"description": "The detail once more, on addresses of the Open Inference Protocol"})
     line = fields.Integer(
         allow_none=True,
         metadata={"description": "Where an unreadable file or body is wrong; null where that is no line"},

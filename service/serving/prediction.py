@@ -1,26 +1,36 @@
 """A prediction request read, and its answer: what stands between the wire and a `Model`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
-from flask import Request
+from flask import Request, Response
 from marshmallow import ValidationError
 
+from learning.answer_columns import answer_columns
+from learning.cells import Cells
+from learning.columns import Table
 from learning.conformal import Calibration
 from learning.model import MeanModel, Model, Prediction
-from service import strict_json
-from service.blueprint import read_body, require_json
+from service import answers, strict_json
+from service.answers import JSON
+from service.blueprint import read_body, require_media
 from service.problems import Invalid, Malformed, NotAcceptable, flatten
 from service.schemas.predictions import MOST_INSTANCES, PredictionIn
-from service.serving.instances import columns_of
+from service.serving import csv_rows
+from service.serving.instances import Input, columns_of
 
 MOST_BYTES = 64 << 20
+CSV, ARROW = "text/csv", "application/vnd.apache.arrow.stream"
 
 _SCHEMA = PredictionIn()
 _NO_CALIBRATION = (
     "null: intervals are learned from validation rows or folds, for what the run predicts as and no other member"
 )
+_WITH_CHARSET = {f"{media};charset=utf-8": media for media in (JSON, CSV)}
 
 
 @dataclass(frozen=True)
@@ -32,32 +42,84 @@ class Options:
 
 @dataclass(frozen=True)
 class Asked(Options):
-    instances: list[Any]
+    """`table` makes the rows a table of a model's inputs, and raises Invalid where they do not fit them."""
+
+    table: Callable[[Sequence[Input]], Table | Cells]
+    media: str  # of the answer
 
 
-def read(request: Request) -> Asked:
-    """Raises NotAcceptable, WrongMedia, Malformed, Invalid, and 413 past MOST_BYTES."""
-    if request.accept_mimetypes and not request.accept_mimetypes.accept_json:
-        raise NotAcceptable(f"Answers as {request.accept_mimetypes} are not supported yet; application/json is.")
+def read(request: Request, query: Mapping[str, Any]) -> Asked:
+    """The options are in the body where that is JSON, else in the query.
+
+    Raises NotAcceptable, WrongMedia, Malformed, Invalid, and 413 past MOST_BYTES.
+    """
+    media = _wanted(request)
+    body = read_large_body(request)
+    require_media(request, JSON, CSV, ARROW)
+    if request.mimetype != JSON:
+        reader = csv_rows if request.mimetype == CSV else _arrow_rows()
+        table = partial(reader.table, body, most=MOST_INSTANCES)
+        return Asked(query.get("probabilities", False), query.get("interval"), query.get("member"), table, media)
+    if query:
+        raise Invalid(dict.fromkeys(query, "absent: with application/json it stands in the body"))
+    found = _of_json(body)
+    table = partial(columns_of, checked(found["instances"]))
+    return Asked(found["probabilities"], found["interval"], found.get("member"), table, media)
+
+
+def read_large_body(request: Request) -> bytes:
+    """Raises 413 past MOST_BYTES."""
     request.max_content_length = MOST_BYTES
-    body = read_body(request)
-    require_json(request)
+    return read_body(request)
+
+
+def checked(instances: list[Any], place: str = "instances") -> list[Any]:
+    """Raises Invalid for none, and for too many."""
+    if not 1 <= len(instances) <= MOST_INSTANCES:
+        raise Invalid({place: f"a list of 1 to {MOST_INSTANCES} records or arrays"})
+    return instances
+
+
+def _of_json(body: bytes) -> dict[str, Any]:
     if not body:
         raise Malformed("The body is empty; it must be a JSON object.")
     try:
-        found = _SCHEMA.load(strict_json.parse_large(body))
+        found: dict[str, Any] = _SCHEMA.load(strict_json.parse_large(body))
     except ValidationError as error:
         raise Invalid(flatten(error.messages)) from None
-    instances = found["instances"]
-    if not 1 <= len(instances) <= MOST_INSTANCES:
-        raise Invalid({"instances": f"a list of 1 to {MOST_INSTANCES} records or arrays"})
-    return Asked(found["probabilities"], found["interval"], found.get("member"), instances)
+    return found
 
 
-def answer(model: Model | MeanModel, asked: Asked) -> dict[str, Any]:
-    """Of a body's instances."""
+def _wanted(request: Request) -> str:
+    """The media type of the answer, by Accept. Raises NotAcceptable."""
+    accepted = request.accept_mimetypes
+    if not accepted:
+        return JSON
+    found = accepted.best_match([JSON, CSV, ARROW, *_WITH_CHARSET])
+    if found is None:
+        raise NotAcceptable(f"Answers as {accepted} are not possible; application/json is, and {CSV} and {ARROW} are.")
+    return _WITH_CHARSET.get(found, found)
+
+
+@cache
+def _arrow_rows() -> ModuleType:
+    return import_module("service.serving.arrow_rows")
+
+
+def respond(model: Model | MeanModel, asked: Asked, by: Mapping[str, Any]) -> Response:
+    """The answer to what was asked; `by` says whose it is: in JSON its last members, else headers."""
     check(model, asked)
-    return told(model.predict(columns_of(asked.instances, model.inputs)), model.calibration, asked)
+    prediction = model.predict(asked.table(model.inputs))
+    if asked.media == JSON:
+        return answers.plain({**told(prediction, model.calibration, asked), **by})
+    columns = answer_columns(
+        prediction, probabilities=asked.probabilities, interval=asked.interval, calibration=model.calibration
+    )
+    said = {name: str(value) for name, value in by.items() if value is not None}
+    headers = {f"X-Learnd-{name.title()}": value for name, value in said.items()}
+    if asked.media == CSV:
+        return Response(csv_rows.written(columns), headers=headers, content_type=f"{CSV}; charset=utf-8")
+    return Response(_arrow_rows().written(columns, said), headers=headers, content_type=ARROW)
 
 
 def check(model: Model | MeanModel, asked: Options) -> None:
@@ -92,4 +154,11 @@ def _within(calibration: Calibration | None, prediction: Prediction, level: floa
 def body_of(example: Mapping[str, Any]) -> dict[str, Any]:
     """The request body for the document: read here and not by the blueprint, for it may be large."""
     schema = {"$ref": "#/components/schemas/PredictionIn"}
-    return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
+    content = {JSON: {"schema": schema, "example": example}, **TABLES}
+    return {"required": True, "description": "Options of CSV and Arrow stand in the query", "content": content}
+
+
+TABLES: Mapping[str, Any] = {
+    CSV: {"schema": {"type": "string", "description": "With a header"}},
+    ARROW: {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}},
+}

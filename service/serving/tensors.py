@@ -1,0 +1,124 @@
+"""Tensors of the Open Inference Protocol v2, in JSON or in binary: read as columns, and written.
+
+In binary the elements stand in row-major order and little-endian; a BOOL is one byte, an element of BYTES its length
+in four bytes and then the bytes. Null, which only JSON can say, is a missing value, as NaN and an empty text are.
+"""
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learning.columns import CategoricalColumn, Column, NumericColumn
+from service.problems import Invalid, Malformed
+from service.serving.tables import texts
+
+DTYPES: Mapping[str, str] = {
+    **{f"INT{bits}": f"<i{bits // 8}" for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": f"<u{bits // 8}" for bits in (8, 16, 32, 64)},
+    **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
+}
+
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "BOOL": ((bool,), "true, false or null"),
+    "BYTES": ((str,), "text or null"),
+    **{name: ((int,) if "INT" in name else (int, float), "a number or null") for name in DTYPES},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """`values` are its elements in row-major order: floats with NaN for null, or bools and texts with None for it."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    values: NDArray[np.float64] | Sequence[bool | None] | Sequence[str | None]
+
+    @property
+    def is_numeric(self) -> bool:
+        return self.datatype in DTYPES
+
+    def column(self) -> Column:
+        """Of a tensor [N] or [N, 1]."""
+        if self.is_numeric:
+            return NumericColumn(torch.from_numpy(np.asarray(self.values)))
+        if self.datatype == "BYTES":
+            return texts("" if each is None else str(each) for each in self.values)
+        codes = [-1 if each is None else int(each) for each in self.values]
+        return CategoricalColumn(torch.tensor(codes, dtype=torch.int64), (False, True))
+
+    def columns(self) -> list[Column]:
+        """Of a tensor of numbers [N, F]."""
+        table = np.asarray(self.values).reshape(self.shape)
+        return [NumericColumn(torch.from_numpy(table[:, place].copy())) for place in range(self.shape[1])]
+
+
+def of_json(name: str, datatype: str, shape: tuple[int, ...], data: list[Any], at: str) -> Tensor:
+    """`data` flat, or nested as the shape is. Raises Invalid at `at`, the path of the data, or at an element's."""
+    flat = data
+    while flat and isinstance(flat[0], list):
+        if not all(isinstance(each, list) for each in flat):
+            raise Invalid({at: "values, or lists of them that are nested as the shape is"})
+        flat = list(chain.from_iterable(flat))
+    if len(flat) != math.prod(shape):
+        raise Invalid({at: f"{math.prod(shape)} values, as the shape says"})
+    kinds, allowed = _KINDS[datatype]
+    if not set(map(type, flat)) <= {*kinds, type(None)}:
+        wrong = [place for place, each in enumerate(flat) if each is not None and type(each) not in kinds]
+        raise Invalid({f"{at}.{place}": allowed for place in wrong[:100]})
+    return Tensor(name, datatype, shape, _floats(flat) if datatype in DTYPES else flat)
+
+
+def _floats(values: list[Any]) -> NDArray[np.float64]:
+    try:
+        return np.array(values, dtype=np.float64)  # None becomes NaN
+    except OverflowError:  # a whole number past float64
+        return np.array([math.nan if each is None else min(each, 1 << 1023) for each in values], dtype=np.float64)
+
+
+def of_bytes(name: str, datatype: str, shape: tuple[int, ...], data: memoryview, at: str) -> Tensor:
+    """Raises Invalid at `at` where there are not as many elements as the shape says, or a BOOL is neither 0 nor 1."""
+    count = math.prod(shape)
+    if datatype == "BYTES":
+        return Tensor(name, datatype, shape, _texts(data, count, at))
+    dtype = np.dtype(DTYPES.get(datatype, "u1"))
+    if len(data) != count * dtype.itemsize:
+        raise Invalid({at: f"{count * dtype.itemsize} bytes, as datatype and shape say"})
+    elements = np.frombuffer(data, dtype)
+    if datatype != "BOOL":
+        return Tensor(name, datatype, shape, elements.astype(np.float64))
+    if elements.max(initial=0) > 1:
+        raise Invalid({at: "bytes of 0 and 1"})
+    return Tensor(name, datatype, shape, elements.astype(bool).tolist())
+
+
+def _texts(data: memoryview, count: int, at: str) -> list[str]:
+    found: list[str] = []
+    place = 0
+    while place + 4 <= len(data) and len(found) < count:
+        (length,) = struct.unpack_from("<I", data, place)
+        end = place + 4 + length
+        if end > len(data):
+            break
+        try:
+            found.append(str(data[place + 4 : end], "utf-8"))
+        except UnicodeDecodeError:
+            raise Malformed(f"{at}: element {len(found)} is not UTF-8.") from None
+        place = end
+    if len(found) != count or place != len(data):
+        raise Invalid({at: f"{count} elements, each of them its length in four bytes and then so many bytes"})
+    return found
+
+
+def written(values: Any, datatype: str) -> bytes:
+    """The elements of an answer, [N] or [N, …], in binary."""
+    if datatype == "BYTES":
+        return b"".join(struct.pack("<I", len(each)) + each for each in (text.encode() for text in values))
+    return np.asarray(values, dtype=DTYPES.get(datatype, "?")).tobytes()
