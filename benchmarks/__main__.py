@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from benchmarks import latency, metrics, overhead, quality, results, training
+from benchmarks import batch, latency, metrics, overhead, quality, results, training
 from benchmarks.report import Figure, table
 
 Part = Callable[[], Iterable[str]]  # yields lines of Markdown
@@ -25,6 +25,7 @@ PARTS: dict[str, Part] = {
     **{f"metrics.{epochs}": tabled(partial(metrics.figures, epochs)) for epochs in (1_000, 10_000)},
     **{f"overhead.{seconds}": tabled(partial(overhead.figures, seconds)) for seconds in (6, 60)},
     **{f"training.{name}": part for name, part in training.PARTS.items()},
+    "batch": batch.lines,
     "quality": quality.lines,
 }
 ASKED_FOR = {"metrics.10000", "overhead.60", "quality"}  # measured by name alone

@@ -92,12 +92,12 @@ def needed() -> dict[str, int]:
 def held_here() -> int:
     """Bytes that training takes this process at most, above what it held after training one network."""
     Ours(WORK).epoch()
-    before = _resident("self", "VmRSS")
-    _forget_peak("self")
+    before = resident("self", "VmRSS")
+    forget_peak("self")
     many = Ours(WORK, MANY)
     for _ in range(EPOCHS):
         many.epoch()
-    return _resident("self", "VmHWM") - before
+    return resident("self", "VmHWM") - before
 
 
 def _through_the_service() -> tuple[int, int]:
@@ -113,13 +113,13 @@ def _through_the_service() -> tuple[int, int]:
         }
         _train(client, spec)
         processes = [slot["pid"] for worker in client.get("/v1/workers").json()["data"] for slot in worker["slots"]]
-        before = {process: _resident(process, "VmRSS") for process in processes}
+        before = {process: resident(process, "VmRSS") for process in processes}
         for process in processes:
-            _forget_peak(process)
+            forget_peak(process)
         spec["sweep"] = {"seed": list(range(MANY))}
         dry = client.post("/v1/runs", params={"dry_run": "true"}, json=spec).raise_for_status().json()
         _train(client, spec)
-        return dry["memory_bytes"], max(_resident(process, "VmHWM") - before[process] for process in processes)
+        return dry["memory_bytes"], max(resident(process, "VmHWM") - before[process] for process in processes)
 
 
 def _dataset(client: httpx2.Client) -> str:
@@ -138,12 +138,12 @@ def _train(client: httpx2.Client, spec: dict[str, Any]) -> None:
     assert ended["status"] == "succeeded", ended["error"]
 
 
-def _resident(process: int | str, field: str) -> int:
+def resident(process: int | str, field: str) -> int:
     status = Path(f"/proc/{process}/status").read_text()
     return int(re.findall(rf"{field}:\s+(\d+) kB", status)[0]) * 1024
 
 
-def _forget_peak(process: int | str) -> None:
+def forget_peak(process: int | str) -> None:
     Path(f"/proc/{process}/clear_refs").write_text("5")
 
 

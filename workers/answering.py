@@ -85,7 +85,7 @@ class Answering:
                 found.append(self._answer({name: _part(each, start, size) for name, each in columns.items()}))
                 with self._lock:
                     self.rows += min(size, rows - start)
-        return {name: _stored([each[name] for each in found]) for name in found[0]}
+        return stored_answers(found)
 
     def _answer(self, columns: Table) -> Mapping[str, Column]:
         return answer_columns(
@@ -117,6 +117,11 @@ class Answering:
         return self._model.parts if isinstance(self._model, MeanModel) else [self._model]
 
 
+def stored_answers(slices: Sequence[Mapping[str, Column]]) -> Answers:
+    """Answers, one slice behind the other, as they are written."""
+    return {name: _stored([each[name] for each in slices]) for name in slices[0]}
+
+
 def _column(wanted: Wanted, stored: StoredColumn) -> Column:
     if wanted.type != "categorical":
         return column_of(stored)
@@ -135,7 +140,6 @@ def _part(column: Column, start: int, rows: int) -> Column:
 
 
 def _stored(parts: Sequence[Column]) -> StoredColumn:
-    """Answers, one behind the other, as they are written."""
     first = parts[0]
     if isinstance(first, NumericColumn):
         numbers = [cast("NumericColumn", part).values.numpy() for part in parts]
