@@ -146,7 +146,11 @@ def _first_other(instances: Sequence[Any], kind: type) -> str:
     return f"instances.{next(index for index, each in enumerate(instances) if type(each) is not kind)}"
 
 
-_NUMBER = frozenset((int, float, type(None)))
+def _or_null(*types: type) -> frozenset[type]:
+    return frozenset((*types, type(None)))
+
+
+_NUMBER = _or_null(int, float)
 
 
 def _field(feature: Input) -> _Field:
@@ -155,15 +159,14 @@ def _field(feature: Input) -> _Field:
         case "numeric":
             return _Field(name, _NUMBER, f"a number within ±{_LARGEST:.4g}, or null", _is_within)
         case "boolean":
-            return _Field(name, frozenset((bool, type(None))), "true, false or null")
+            return _Field(name, _or_null(bool), "true, false or null")
         case "datetime":
             allowed = "a date or a time as RFC 3339, like 2026-01-31 or 2026-01-31T12:00:00Z, or null"
-            return _Field(name, frozenset((str, type(None))), allowed, _is_time)
+            return _Field(name, _or_null(str), allowed, _is_time)
         case _:
-            kind: type = type(next(iter(feature.get("categories", ())), ""))  # all of a column's have one
+            kind = type(next(iter(feature.get("categories", ())), ""))  # all of a column's have one
             words = {str: "text", bool: "true, false", int: "a number", float: "a number"}
-            types: frozenset[type] = frozenset((kind, type(None)))
-            return _Field(name, types, f"{words[kind]}, or null")
+            return _Field(name, _or_null(kind), f"{words[kind]}, or null")
 
 
 def _codes(categories: Sequence[Any]) -> tuple[Mapping[Any, int], int]:
