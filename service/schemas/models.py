@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import fields
 
-from service.schemas.fields import Time, Whole, Worded, with_schema
+from service.schemas.fields import Text, Time, Whole, Worded, with_schema
 from service.schemas.metrics import MOST_MEMBER
 from service.schemas.pages import page_of
 from service.schemas.shapes import Shown, StrictSchema
@@ -30,7 +30,7 @@ class Name(Worded, fields.String):
 
 class ModelIn(StrictSchema):
     name = Name(required=True)
-    run = fields.String(required=True)
+    run = Text(required=True)
     member = Whole(at_least=0, at_most=MOST_MEMBER)
     alias = Name()
 
