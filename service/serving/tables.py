@@ -32,7 +32,7 @@ ALLOWED = {
 
 _TIME = re.compile(
     r"(\d{4})([-/])(\d{1,2})\2(\d{1,2})"
-    r"(?:[Tt ](\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?([Zz]|[+-]\d{2}(?::\d{2})?)?)?",
+    r"(?:[Tt ](\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?([Zz]|[+-]\d{2}(?::?\d{2})?)?)?",
     re.ASCII,
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -143,7 +143,7 @@ def time_of(text: str) -> float | None:
         return None
     year, _, month, day, hour, minute, second, fraction, offset = found.groups()
     clock = f"{int(hour or 0):02d}:{minute or '00'}:{second or '00'}.{(fraction or '')[:6]:0<6}"
-    zone = "+00:00" if offset in (None, "Z", "z") else offset if ":" in offset else f"{offset}:00"
+    zone = (offset or "Z").upper()
     try:
         time = datetime.fromisoformat(f"{year}-{int(month):02d}-{int(day):02d}T{clock}{zone}")
     except ValueError:  # a 30th of February
