@@ -89,4 +89,7 @@ def house(new_caller: Callable[..., Caller], iris: str, mixed: str) -> House:
         "folded": caller.trained(dataset, epochs=1, validation={"folds": 2})["id"],
         "queued": caller.run(dataset)["id"],
     }
+    assert (
+        caller.client.post("/v1/models", json={"name": "iris", "run": ids["run"], "alias": "prod"}).status_code == 201
+    )
     return House(caller, ids)

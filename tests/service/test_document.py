@@ -104,7 +104,7 @@ def test_every_operation_says_what_it_takes_and_answers(document: dict[str, Any]
 
 
 def test_posts_that_create_tell_of_their_key(document: dict[str, Any]) -> None:
-    for path in ("/v1/datasets", "/v1/networks", "/v1/runs", "/v1/runs/{id}/extend", "/v1/replays"):
+    for path in ("/v1/datasets", "/v1/networks", "/v1/runs", "/v1/runs/{id}/extend", "/v1/replays", "/v1/models"):
         names = {each["name"] for each in document["paths"][path]["post"]["parameters"]}
         assert "Idempotency-Key" in names
     assert "name" in {each["name"] for each in document["paths"]["/v1/datasets"]["post"]["parameters"]}
@@ -137,6 +137,10 @@ ANSWERS = [
     ("/v1/runs/{id}/metrics", "/v1/runs/{run}/metrics"),
     ("/v1/runs/{id}/events", "/v1/runs/{run}/events"),
     ("/v1/runs/{id}/receipt", "/v1/runs/{run}/receipt"),
+    ("/v1/models", "/v1/models"),
+    ("/v1/models/{name}", "/v1/models/iris"),
+    ("/v1/models/{name}/versions", "/v1/models/iris/versions"),
+    ("/v1/models/{name}/versions/{version}", "/v1/models/iris/versions/1"),
     ("/v1/workers", "/v1/workers"),
     ("/healthz", "/healthz"),
     ("/readyz", "/readyz"),
