@@ -35,6 +35,7 @@ _PREDICTING = frozenset(
     {
         *("predictions.RunPredictions", "predictions.ModelPredictions", "invocations.Invocations"),
         *("inference.ModelInfer", "inference.VersionInfer"),
+        *("batch_predictions.BatchPredictions", "batch_predictions.Cancel"),
     }
 )
 

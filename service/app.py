@@ -6,6 +6,7 @@ from flask import Flask
 from service import access, answers, blueprint, exposure, parts, unread
 from service.api import (
     analyses,
+    batch_predictions,
     datasets,
     documents,
     events,
@@ -47,6 +48,7 @@ RESOURCES = (
     predictions,
     invocations,
     inference,
+    batch_predictions,
     workers,
     health,
 )

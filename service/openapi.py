@@ -151,9 +151,9 @@ def _with_errors(operation: Mapping[str, Any], method: str, path: str) -> dict[s
         possible |= {"404"}
     if method in ("delete", "patch", "post", "put"):
         possible |= {"409", "507"}
-    if path.endswith(("/events", "/predictions")):
+    if path.endswith(("/events", "/predictions", "/result")):
         possible |= {"406"}
-    if path.endswith(("/weights", "/onnx", "/receipt", "/evaluation", "/importance")):
+    if path.endswith(("/weights", "/onnx", "/receipt", "/evaluation", "/importance", "/result")):
         possible |= {"409"}
     if "requestBody" in operation:
         possible |= {"400", "413", "415"}

@@ -74,7 +74,9 @@ def as_csv(path: Path, scratch: Path) -> Iterator[bytes]:
         for first in range(0, rows, _ROWS_A_GROUP):
             within = f"file_row_number >= {first} AND file_row_number < {first + _ROWS_A_GROUP}"
             header = "true" if first == 0 else "false"
-            connection.execute(f"COPY ({every} WHERE {within}) TO {to} (FORMAT csv, HEADER {header})")
+            connection.execute(
+                f"COPY ({every} WHERE {within}) TO {to} (FORMAT csv, USE_TMP_FILE false, HEADER {header})"
+            )
             yield piece.read_bytes()
 
 

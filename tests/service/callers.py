@@ -8,9 +8,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from service.parts import Parts
-from store import analysing, claims
+from store import analysing, batching, claims
 from store.processes import ProcessIdentity
 from workers.analysing import analyse
+from workers.batch_predicting import predict_batch
 from workers.drain import Drain
 from workers.driving import Place, drive
 from workers.reading import Tables
@@ -73,6 +74,16 @@ class Caller:
             if claim is None:
                 return
             analyse(claim, place)
+
+    def predict_batches(self) -> None:
+        """Every batch prediction that waits is made, likewise."""
+        here, place = ProcessIdentity.current(), self.place
+        while True:
+            with self.parts.database.write() as tx:
+                claim = batching.claim(tx, worker="wk_test", slot_pid=here.pid, owner=here)
+            if claim is None:
+                return
+            predict_batch(claim, place)
 
     def trained(self, dataset: str, target: Any = "species", **spec: Any) -> dict[str, Any]:
         run = self.run(dataset, target, **{"epochs": 5, **spec})
