@@ -3,7 +3,7 @@
     what is known is as old as    and whoever asks is answered
     under 0.25 s                  with it
     under 0.75 s                  with it, while another thread asks the database again
-    under 60 s                    with what the database says, or with it if that says nothing within 0.5 s
+    under 60 s                    with what the database says, or with it if that says nothing within 1 s
     more                          with what the database says, or not at all
 
 As old as the question that it is the answer to. So an alias that has moved, or a new version, is seen by every process
@@ -25,7 +25,7 @@ from store.models import Meaning
 FRESH_SECONDS = 0.25
 SURE_SECONDS = 0.75
 LAST_SECONDS = 60.0
-PATIENCE_SECONDS = 0.5
+PATIENCE_SECONDS = 1.0
 
 _MOST = 4_096  # references, of all tenants; only what was found is remembered
 _ASKERS = 4

@@ -30,13 +30,13 @@ def wait_for(look: Callable[[], Answer], seconds: float = PATIENCE_SECONDS) -> A
 
 
 class Service:
-    """`learnd up`, running, and a client that calls it."""
+    """`learnd up`, running, and a client that calls it; `options` are those of the command line."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self._log = (folder / "log").open("a")
         self._process = subprocess.Popen(
-            [Path(sys.executable).parent / "learnd", "up", "--port", "0", "--data-dir", folder / "data"],
+            [Path(sys.executable).parent / "learnd", "up", "--port", "0", "--data-dir", folder / "data", *options],
             env={name: value for name, value in os.environ.items() if not name.startswith("LEARND_")} | QUICK,
             stdout=subprocess.PIPE,
             stderr=self._log,
