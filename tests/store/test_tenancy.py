@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 import store
-from store import analyses, idempotency, keys, models, networks
+from store import analyses, batch_predictions, idempotency, keys, models, networks
 from store.errors import NotFound
 from store.pages import Page
 from store.tables import metadata
@@ -39,6 +39,8 @@ READS = {
     "store.models.version": lambda act, at: act(at["model"], 1),
     "store.models.versions": lambda act, at: act(at["model"]),
     "store.models.resolve": lambda act, at: act(at["model"]),
+    "store.batch_predictions.get": lambda act, at: act(at["batch"]),
+    "store.batch_predictions.page": lambda act, at: act(),
 }
 WRITES = {
     "store.datasets.rename": lambda act, at: act(at["dataset"], "mine now"),
@@ -56,6 +58,9 @@ WRITES = {
     "store.models.point": lambda act, at: act(at["model"], "prod", 1),
     "store.models.forget_alias": lambda act, at: act(at["model"], "old"),
     "store.models.delete": lambda act, at: act(at["model"]),
+    "store.batch_predictions.insert": lambda act, at: act(model=at["model"], version=1, dataset=at["dataset"]),
+    "store.batch_predictions.cancel": lambda act, at: act(at["batch"]),
+    "store.batch_predictions.remove": lambda act, at: act(at["batch"]),
 }
 ELSEWHERE = {
     "store.datasets.insert": "makes a row of one's own",
@@ -82,8 +87,10 @@ def at(house, chunk):
         network = networks.insert(tx, house.tenant, name="n", layers=[])
         analyses.ask(tx, house.tenant, ended.run_id, "importance", "test")
         models.add(tx, house.tenant, "iris", run=ended.run_id, alias="old", **VERSION)
+        wanted = {"model": "iris", "version": 1, "dataset": claim.dataset.id}
+        batch = batch_predictions.insert(tx, house.tenant, **wanted)
     ids = {"run": claim.run_id, "ended": ended.run_id, "dataset": claim.dataset.id, "network": network.id}
-    return ids | {"model": "iris"}
+    return ids | {"model": "iris", "batch": batch.id}
 
 
 def call(name, tx, tenant, at):
