@@ -93,7 +93,16 @@ def _of_columns(columns: Mapping[str, Any], inputs: Sequence[Input]) -> Table | 
     if len(set(map(len, values.values()))) != 1:
         raise Invalid({f"inputs.{name}": "as many values as the others have" for name in names})
     rows = [list(row) for row in zip(*values.values(), strict=True)]
-    return _rows("inputs", _in_order(names, checked(rows, "inputs"), inputs), inputs)
+    try:
+        return columns_of(_in_order(names, checked(rows, "inputs"), inputs), inputs)
+    except Invalid as error:
+        raise Invalid({_of_column(path): messages for path, messages in error.errors.items()}) from None
+
+
+def _of_column(path: str) -> str:
+    """Of a row's field, as `instances.7.size`, where it stands in a column."""
+    _, row, name = path.split(".", 2)
+    return f"inputs.{name}.{row}"
 
 
 def _flat(place: str, values: Any) -> list[Any]:
