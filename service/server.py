@@ -24,7 +24,12 @@ def serve(settings: Settings) -> None:
     """Answer HTTP until SIGTERM or SIGINT. Raises `exposure.Exposed`."""
     exposure.check(settings)
     write_logs(settings.log_level)
-    Server(
+    made(settings).serve(target_loader=partial(_load, settings, os.getpid()), wrap_loader=False)
+
+
+def made(settings: Settings) -> Server:
+    """The server, with nothing in it yet."""
+    return Server(
         "service.app:create_app",
         address=settings.host,
         port=settings.port,
@@ -36,7 +41,7 @@ def serve(settings: Settings) -> None:
         workers_kill_timeout=_STOP_SECONDS,
         log_level=LogLevels.error,  # a warning says that so many threads are many; most of them only wait
         log_dictconfig={"loggers": {"_granian": {"propagate": True}}},  # into our log, not a format of its own
-    ).serve(target_loader=partial(_load, settings, os.getpid()), wrap_loader=False)
+    )
 
 
 def _load(settings: Settings, parent: int) -> Callable[..., Any]:
