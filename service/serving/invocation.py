@@ -92,9 +92,9 @@ def _of_columns(columns: Mapping[str, Any], inputs: Sequence[Input]) -> Table | 
         raise Invalid({"inputs": "a list for one feature or more"})
     if len(set(map(len, values.values()))) != 1:
         raise Invalid({f"inputs.{name}": "as many values as the others have" for name in names})
-    rows = [list(row) for row in zip(*values.values(), strict=True)]
+    rows = checked([list(row) for row in zip(*values.values(), strict=True)], "inputs")
     try:
-        return columns_of(_in_order(names, checked(rows, "inputs"), inputs), inputs)
+        return columns_of(_in_order(names, rows, inputs), inputs)
     except Invalid as error:
         raise Invalid({_of_column(path): messages for path, messages in error.errors.items()}) from None
 
