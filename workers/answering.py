@@ -6,7 +6,7 @@ a row is answered depends on neither.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import cast
@@ -50,9 +50,9 @@ class Answering:
         self._over = threading.Event()
         self._lock = threading.Lock()
 
-    def blocks(self, first: int, total: int, look: Callable[[], None]) -> Iterator[Answers]:
+    def blocks(self, first: int, total: int, look: Callable[[], None]) -> Generator[Answers, None, None]:
         """The answers to the rows from `first` up to `total`, in order; `look` is called while one waits for them, and
-        ends this by whatever it raises.
+        ends this by whatever it raises. To be closed by whoever wants no more: its threads end then.
         """
         size = self._block_rows
         starts = iter(range(first, total, size))

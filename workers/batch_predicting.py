@@ -7,7 +7,7 @@ nothing disturbed.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -106,11 +106,12 @@ class _Attempt:
         )
         self._began = self._kept_at = time.monotonic()
         try:
-            for answers in self._answering.blocks(self._rows_kept, self._total, self._look):
-                self._held.append(answers)
-                self._look()
-                if self._is_part_due():
-                    self._keep()
+            with closing(self._answering.blocks(self._rows_kept, self._total, self._look)) as blocks:
+                for answers in blocks:
+                    self._held.append(answers)
+                    self._look()
+                    if self._is_part_due():
+                        self._keep()
         except _Drained:
             self._keep()
             raise

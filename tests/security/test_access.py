@@ -14,7 +14,7 @@ from tests.service.callers import Caller
 NO_ID = "0" * 26
 SECRET = "a-bootstrap-key-of-more-than-24-characters"
 OPEN = {"/healthz", "/readyz"}
-PREFIXES = {"datasets": "ds", "networks": "net", "runs": "run"}
+PREFIXES = {"datasets": "ds", "networks": "net", "runs": "run", "batch-predictions": "bp"}
 
 
 def every_route(caller: Caller) -> Iterator[tuple[str, str]]:
