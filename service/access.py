@@ -5,7 +5,8 @@ must be a loopback name (DNS rebinding) and `Origin`, if sent, the service's own
 keys count.
 
 Predictions that are answered without Flask (`serving/wire.py`) go through the same door; there what the database says
-of a caller is remembered for a second.
+of a caller is remembered for a second, and for as long as references are while it is away: nobody can take back a key
+then either.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from werkzeug.wsgi import get_current_url
 
 from service.loopback import is_loopback
 from service.problems import Forbidden, Unauthorized
+from service.serving.versions import LAST_SECONDS
 from store import keys, tenants
 from store.database import Database
 from store.errors import Unavailable
@@ -91,10 +93,17 @@ class Door:
         named = hashlib.sha256(environ.get("HTTP_AUTHORIZATION", "").encode(errors="surrogatepass")).digest()
         found, asked_at = self._remembered.get(named), time.monotonic()
         if found is None or asked_at - found[0] > _REMEMBERED_SECONDS:
-            if len(self._remembered) >= _MOST_REMEMBERED:
-                self._remembered.clear()
-            found = self._remembered[named] = asked_at, self.admit(environ)
-        elif found[1].by_address:
+            try:
+                admitted = self.admit(environ)
+            except Unavailable:
+                if found is None or asked_at - found[0] > LAST_SECONDS:
+                    raise
+            else:
+                if len(self._remembered) >= _MOST_REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[named] = asked_at, admitted
+                return admitted
+        if found[1].by_address:
             _check_browser(environ)
         return found[1]
 
