@@ -24,7 +24,7 @@ def test_the_lines_with_curl_do_what_the_readme_says(service):
     )
 
     assert shell.returncode == 0, shell.stderr
-    run, predictions, evaluation, best = _values(shell.stdout)
+    run, predictions, evaluation, version, named, moved, best = _values(shell.stdout)
     assert (run["status"], run["task"]) == ("succeeded", "multiclass")
     assert predictions["predictions"] == ["setosa", "virginica"]
     assert [len(row) for row in predictions["probabilities"]] == [3, 3]
@@ -32,6 +32,9 @@ def test_the_lines_with_curl_do_what_the_readme_says(service):
         True
     ] * 2
     assert evaluation["metrics"]["accuracy"] == run["metrics"]["test"]["accuracy"]
+    assert (version["run"], version["aliases"]) == (run["id"], ["prod"])
+    assert (named["predictions"], named["model"]) == (["setosa"], f"iris:{version['version']}")
+    assert moved["aliases"] == {"prod": 1}
     assert len(best["data"]) == 3
 
 
