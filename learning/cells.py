@@ -1,11 +1,14 @@
 """Rows as a prediction brings them: every number in one tensor and every category in another.
 
-A row alone is then encoded by a few operations, and not by a few for each of its columns. What a `Table` says of the
-same rows has the same inputs, to the bit.
+Rows are then encoded by a few operations, and not by a few for each of their columns; and a row that comes alone, as
+most do, by plain arithmetic: on so few numbers, operations of torch cost more. What a `Table` says of the same rows has
+the same inputs, to the bit.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -24,3 +27,18 @@ class Cells:
     @property
     def rows(self) -> int:
         return self.numbers.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """The one row of such `Cells`."""
+
+    numbers: Sequence[float]
+    codes: Sequence[int]
+
+    rows = 1
+
+    @property
+    def cells(self) -> Cells:
+        numbers = torch.tensor([self.numbers], dtype=torch.float64)
+        return Cells(numbers, torch.tensor([self.codes], dtype=torch.int64))

@@ -8,13 +8,13 @@ operation here is elementwise, so a row's inputs are the same bytes whether it c
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from learning.cells import Cells
+from learning.cells import Cells, Row
 from learning.columns import DatetimeColumn, NumericColumn, Table, column_of, take
 from learning.errors import NoUsableFeature
 from learning.features import (
@@ -28,6 +28,7 @@ from learning.features import (
 )
 from learning.notices import Notices
 from learning.numeric import Number
+from learning.row_encoding import RowEncoding
 from learning.scaling import Scaling, smooth_clip
 from learning.specs import EmbeddingSpec
 
@@ -72,19 +73,21 @@ class Preprocessing:
         categorical = (feature for feature in self.fitted if isinstance(feature, CategoricalFeature))
         return tuple(feature.embedding for feature in categorical if feature.embedding)
 
-    def encode(self, columns: Table | Cells, rows: Tensor | None = None) -> Tensor:
+    def encode(self, columns: Table | Cells | Row, rows: Tensor | None = None) -> Tensor:
         """[N, width] float32: the table's rows, or the given ones in their order.
 
         Raises UnusableColumn where a feature's column is not in the table or holds text instead of numbers.
         """
+        if isinstance(columns, Row):
+            return self._encode_cells(columns.cells) if self._plan.timed else self._row_encoding.encode(columns)
         if isinstance(columns, Cells):
             return self._encode_cells(columns)
         table = {name: column_of(columns, name) for name in self.features}
-        count = next(iter(table.values())).rows if rows is None else len(rows)
-        if rows is None and count <= BLOCK:
+        total = next(iter(table.values())).rows if rows is None else len(rows)
+        if rows is None and total <= BLOCK:
             return self._encode(table)
-        inputs = torch.empty(count, self.width, dtype=torch.float32)
-        for start in range(0, count, BLOCK):
+        inputs = torch.empty(total, self.width, dtype=torch.float32)
+        for start in range(0, total, BLOCK):
             block = slice(start, start + BLOCK)
             chosen = block if rows is None else rows[block]
             inputs[block] = self._encode({name: take(column, chosen) for name, column in table.items()})
@@ -150,6 +153,23 @@ class Preprocessing:
     @cached_property
     def _plan(self) -> "_Plan":
         return _Plan.of(self.fitted)
+
+    @cached_property
+    def _row_encoding(self) -> RowEncoding:
+        plan = self._plan
+        starts = list(accumulate((feature.width for feature in self.fitted), initial=0))
+        at = {feature.name: start for feature, start in zip(self.fitted, starts, strict=False)}
+        numbers = [
+            (place, number, at[feature.name], at[feature.name] + number.valued)
+            for place, feature in zip(plan.number_at.tolist(), plan.numeric, strict=True)
+            for number in feature.numbers
+        ]
+        indices = count(starts[-1])
+        codes = [
+            (place, [start + index for index in feature.vocabulary.codes], next(indices) if feature.embedding else None)
+            for place, (feature, start) in zip(plan.code_at.tolist(), plan.categorical, strict=True)
+        ]
+        return RowEncoding(numbers, codes, self.width, None if self.scaling == "none" else FARTHEST)
 
     def to_json(self) -> dict[str, Any]:
         fitted = [feature.to_json() for feature in self.fitted]

@@ -10,6 +10,7 @@ from typing import Any
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server import Server
+from granian.server.common import AbstractServer
 
 from service import exposure, stopping
 from store.logs import write_logs
@@ -27,7 +28,7 @@ def serve(settings: Settings) -> None:
     made(settings).serve(target_loader=partial(_load, settings, os.getpid()), wrap_loader=False)
 
 
-def made(settings: Settings) -> Server:
+def made(settings: Settings) -> AbstractServer[Any]:
     """The server, with nothing in it yet."""
     return Server(
         "service.app:create_app",

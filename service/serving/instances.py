@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from learning.cells import Cells
+from learning.cells import Cells, Row
 from learning.model import Inputs
 from service.problems import Errors, Invalid
 
@@ -29,7 +29,7 @@ _MICROSECOND = timedelta(microseconds=1)
 Input = Mapping[str, Any]  # {"name", "type", "categories"?} of a feature
 
 
-def columns_of(instances: Sequence[Any], inputs: Sequence[Input]) -> Cells:
+def columns_of(instances: Sequence[Any], inputs: Sequence[Input]) -> Cells | Row:
     """Of these instances, for a model of these inputs.
 
     Raises Invalid with `instances.7.petal_length` for each field that is wrong.
@@ -72,11 +72,11 @@ class Reader:
         categorical = [place for place, each in enumerate(inputs) if each["type"] == "categorical"]
         self._codes = [(place, *_codes(inputs[place].get("categories", ()))) for place in categorical]
 
-    def read(self, instances: Sequence[Any]) -> Cells:
+    def read(self, instances: Sequence[Any]) -> Cells | Row:
         """Raises Invalid."""
         rows = self._records(instances) if isinstance(instances[0], dict) else self._arrays(instances)
         try:
-            found = self._cells(rows)
+            found = self._row(rows[0]) if len(rows) == 1 else self._cells(rows)
         except OverflowError:  # a whole number past float64
             found = None
         if found is None:
@@ -107,6 +107,31 @@ class Reader:
             message = f"an array of {len(self._names)} values, in the order {', '.join(self._names)}"
             raise Invalid({f"instances.{index}": message for index in wrong[:_MOST_ERRORS]})
         return instances
+
+    def _row(self, row: Sequence[Any]) -> Row | None:
+        """None where a field is wrong."""
+        if self._types == [(_NUMBER, self._numbers)]:
+            types = set(map(type, row))
+            if not types <= _NUMBER:
+                return None
+            numbers = row if types == _FLOATS else [_NAN if value is None else float(value) for value in row]
+            codes: list[int] = []
+        else:
+            if not all([type(value) in field.types for value, field in zip(row, self._fields, strict=True)]):  # noqa: C419 - a generator costs twice as much
+                return None
+            values = row
+            if self._times:
+                values = list(row)
+                for place in self._times:
+                    if row[place] is not None:
+                        values[place] = _microseconds(row[place])
+                        if values[place] is None:
+                            return None
+            numbers = [_NAN if (value := values[place]) is None else float(value) for place in self._numbers]
+            codes = [found.get(row[place], unknown) for place, found, unknown in self._codes]
+        if not all([-_LARGEST <= value <= _LARGEST or value != value for value in numbers]):  # noqa: C419, PLR0124
+            return None
+        return Row(numbers, codes)
 
     def _cells(self, rows: Sequence[Sequence[Any]]) -> Cells | None:
         """None where a field is wrong."""
@@ -151,6 +176,8 @@ def _or_null(*types: type) -> frozenset[type]:
 
 
 _NUMBER = _or_null(int, float)
+_FLOATS = {float}
+_NAN = float("nan")
 
 
 def _field(feature: Input) -> _Field:

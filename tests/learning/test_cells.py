@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learning.cells import Cells
+from learning.cells import Cells, Row
 from learning.columns import CategoricalColumn, as_numbers, take
 from learning.features import CategoricalFeature
 from learning.preprocessing import BLOCK, Preprocessing
@@ -45,7 +45,9 @@ def test_cells_have_the_inputs_of_the_table_whether_the_rows_are_known_or_new(ta
     assert preprocessing.encode(found).numpy().tobytes() == expected.numpy().tobytes()
     one = data.draw(st.integers(0, count - 1))
     alone = Cells(found.numbers[one : one + 1].contiguous(), found.codes[one : one + 1].contiguous())
-    assert preprocessing.encode(alone).numpy().tobytes() == expected[one : one + 1].numpy().tobytes()
+    row = Row(alone.numbers[0].tolist(), alone.codes[0].tolist())
+    for each in (alone, row):
+        assert preprocessing.encode(each).numpy().tobytes() == expected[one : one + 1].numpy().tobytes()
 
 
 def test_an_ignored_column_takes_its_place_among_the_cells_and_no_other():

@@ -85,9 +85,15 @@ def test_records_and_arrays_of_mixed_columns_are_the_same_cells() -> None:
         found = reader.read(instances)
         assert found.numbers.nan_to_num(-1.0).tolist() == [[1.0, 1.0, 1e6], [-1.0, -1.0, -1.0], [2.5, 0.0, -1.0]]
         assert found.codes.tolist() == [[1, 1], [2, 3], [3, 0]]
+        for place, instance in enumerate(instances):
+            alone = reader.read([instance]).cells
+            assert alone.numbers.nan_to_num(-1.0).equal(found.numbers[place : place + 1].nan_to_num(-1.0))
+            assert alone.codes.equal(found.codes[place : place + 1])
 
 
 def test_arrays_of_numbers_are_taken_as_they_are() -> None:
+    alone = Reader(NUMBERS).read([[1, 2.5, None]])
+    assert alone.cells.numbers.nan_to_num(-1.0).tolist() == [[1.0, 2.5, -1.0]]
     found = Reader(NUMBERS).read([[1, 2.5, None], [-(2**70), 3.4e38, 0]])
     assert found.numbers.nan_to_num(-1.0).tolist() == [[1.0, 2.5, -1.0], [-float(2**70), 3.4e38, 0.0]]
     assert found.codes.shape == (2, 0)
@@ -101,6 +107,9 @@ def test_what_is_no_number_within_float32_is_refused_at_its_place(value: Any) ->
         with pytest.raises(Invalid) as refusal:
             columns_of(rows, inputs)
         assert refusal.value.errors == {"instances.7.c": ["a number within ±3.403e+38, or null"]}
+        with pytest.raises(Invalid) as refusal:
+            columns_of(rows[7:8], inputs)
+        assert list(refusal.value.errors) == ["instances.0.c"]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +122,9 @@ def test_a_value_of_another_type_than_the_columns_is_refused_at_its_place(place:
     with pytest.raises(Invalid) as refusal:
         columns_of(rows, MIXED)
     assert list(refusal.value.errors) == [f"instances.1.{path}"]
+    with pytest.raises(Invalid) as refusal:
+        columns_of(rows[1:2], MIXED)
+    assert list(refusal.value.errors) == [f"instances.0.{path}"]
 
 
 def test_every_wrong_field_is_named_and_of_a_column_the_first_hundred() -> None:

@@ -1,0 +1,53 @@
+"""`Preprocessing.encode` of one row, number by number: the same arithmetic, in the same order, on Python's float64.
+
+Where times are among the features their courses are computed by torch, and so is the row.
+"""
+
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learning.cells import Row
+from learning.numeric import Number
+from learning.scaling import CLIP
+
+
+@dataclass(frozen=True)
+class RowEncoding:
+    """Where each number's inputs stand among `width`; `farthest` is None where numbers stay as they are."""
+
+    numbers: Sequence[tuple[int, Number, int, int]]  # place in the row, the number, the places of its value and flag
+    codes: Sequence[
+        tuple[int, Sequence[int], int | None]
+    ]  # place in the row, what each code picks, and for an index where
+    width: int
+    farthest: float | None
+
+    def encode(self, row: Row) -> Tensor:
+        """[1, width] float32."""
+        inputs = [0.0] * self.width
+        farthest, numbers, codes = self.farthest, row.numbers, row.codes
+        for place, number, value_at, flag_at in self.numbers:
+            value = numbers[place]
+            if not -math.inf < value < math.inf:
+                value = number.fill
+                if number.flagged:
+                    inputs[flag_at] = 1.0
+            if number.valued:
+                scaled = (value - number.shift) / number.scale
+                if farthest is not None and not -farthest <= scaled <= farthest:
+                    scaled = math.copysign(farthest, scaled)
+                if number.clipped:
+                    part = scaled / CLIP
+                    scaled /= math.sqrt(1.0 + part * part)
+                inputs[value_at] = scaled
+        for place, picked, embedded in self.codes:
+            if embedded is None:
+                inputs[picked[codes[place]]] = 1.0
+            else:
+                inputs[embedded] = picked[codes[place]]
+        return torch.frombuffer(array("f", inputs), dtype=torch.float32).view(1, -1)
