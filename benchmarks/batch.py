@@ -2,7 +2,7 @@
 
 The time is the job's own, from its claim to its end: reading the weights and the stored table, encoding, the network,
 and the result as one Parquet file that is durable. Memory is how far the worker's process rises above what it held when
-it was idle, as Linux's /proc tells it. Beside it stands where the time goes, by the same functions, in seconds of a core.
+it was idle, as Linux's /proc tells it. Below stands where the time goes, by the same functions, in seconds of a core.
 """
 
 import json

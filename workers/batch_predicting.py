@@ -77,7 +77,8 @@ class _Attempt:
         self._held: list[Answers] = []  # of the rows behind the parts
         self._answering: Answering | None = None
         self._answered = 0
-        self._began = self._told_at = self._kept_at = time.monotonic()
+        self._began = self._kept_at = time.monotonic()
+        self._tell_at = 0.0  # at once, when there is something to tell
 
     def run(self) -> None:
         """Until every row is answered, or something else is asked for. Raises Fenced, Unavailable."""
@@ -161,19 +162,19 @@ class _Attempt:
             raise _Cancelled
         if self._place.drain.is_asked:
             raise _Drained
-        if time.monotonic() >= self._told_at + _TELL_SECONDS:
+        if self._answered and time.monotonic() >= self._tell_at:
             self._tell()
 
     def _tell(self) -> None:
         done = self._claim.rows_done + self._answered
         taken = time.monotonic() - self._began
-        eta = (self._total - done) * taken / self._answered if self._answered else None
+        eta = (self._total - done) * taken / self._answered
         try:
             with self._place.database.write() as tx:
                 self._heart.requested = batching.tell(tx, self._claim, done, eta)
-            self._told_at = time.monotonic()
+            self._tell_at = time.monotonic() + _TELL_SECONDS
         except Unavailable:
-            self._told_at = time.monotonic() + _AWAY_SECONDS
+            self._tell_at = time.monotonic() + _AWAY_SECONDS
 
     def _is_part_due(self) -> bool:
         held = sum(column.values.nbytes for answers in self._held for column in answers.values())
