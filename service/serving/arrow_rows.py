@@ -22,10 +22,10 @@ def table(body: bytes, inputs: Sequence[Input], most: int) -> Table:
     """Raises Malformed for what is no Arrow stream, and Invalid for columns and values that do not fit the features."""
     try:
         found = _read(body, inputs, most)
-        columns = {name: _column(found[name]) for name in found.column_names if not pa.types.is_null(found[name].type)}
+        columns = {field.name: found[field.name] for field in found.schema if not pa.types.is_null(field.type)}
+        return table_of({name: _column(name, each) for name, each in columns.items()}, inputs, found.num_rows)
     except (pa.ArrowException, OSError, struct.error, UnicodeDecodeError) as error:
         raise Malformed(f"The body is no Arrow stream that can be read: {_first_line(error)}") from None
-    return table_of(columns, inputs, found.num_rows)
 
 
 def _read(body: bytes, inputs: Sequence[Input], most: int) -> pa.Table:
@@ -98,7 +98,15 @@ def _is_text(type: pa.DataType) -> bool:
     return bool(pa.types.is_string(type) or pa.types.is_large_string(type) or pa.types.is_string_view(type))
 
 
-def _column(chunks: pa.ChunkedArray) -> Column:
+def _column(name: str, chunks: pa.ChunkedArray) -> Column:
+    try:
+        return _converted(chunks)
+    except pa.ArrowInvalid as error:
+        allowed = f"values that a float64, or microseconds since 1970, can hold: {_first_line(error)}"
+        raise Invalid({f"columns.{name}": allowed}) from None
+
+
+def _converted(chunks: pa.ChunkedArray) -> Column:
     array = chunks.combine_chunks() if chunks.num_chunks != 1 else chunks.chunk(0)
     type = array.type
     if pa.types.is_dictionary(type):

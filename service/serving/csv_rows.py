@@ -60,7 +60,11 @@ def _delimiter(text: str, features: set[str]) -> str:
     """The one under which the header names the most features; the first on a tie."""
 
     def named(delimiter: str) -> int:
-        return len(features.intersection(cell.strip() for cell in next(_records(text, delimiter), ())))
+        try:
+            header = next(_records(text, delimiter), [])
+        except Malformed:  # under this one
+            return 0
+        return len(features.intersection(cell.strip() for cell in header))
 
     if named(",") == len(features):
         return ","

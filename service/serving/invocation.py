@@ -3,15 +3,13 @@
 Stricter than MLflow's own: params, which no model has here, are refused and not passed over with a warning.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from flask import Request
 from marshmallow import ValidationError
 
-from learning.cells import Cells
-from learning.columns import Table
 from service import strict_json
 from service.answers import JSON
 from service.blueprint import require_media
@@ -20,13 +18,11 @@ from service.schemas.invocations import InvocationIn
 from service.schemas.predictions import MOST_INSTANCES
 from service.serving import csv_rows
 from service.serving.instances import Input, columns_of
-from service.serving.prediction import CSV, checked, read_large_body
+from service.serving.prediction import CSV, Reader, Rows, checked, read_large_body
 from service.serving.tables import check_names
 
 _SCHEMA = InvocationIn()
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-
-Reader = Callable[[Sequence[Input]], Table | Cells]
 
 
 def read(request: Request) -> Reader:
@@ -53,7 +49,7 @@ def read(request: Request) -> Reader:
     return partial(_rows, form, checked(rows, form))
 
 
-def _rows(place: str, rows: list[Any], inputs: Sequence[Input]) -> Table | Cells:
+def _rows(place: str, rows: list[Any], inputs: Sequence[Input]) -> Rows:
     """Records or arrays; what is wrong is named where the caller wrote it."""
     try:
         return columns_of(rows, inputs)
@@ -62,7 +58,7 @@ def _rows(place: str, rows: list[Any], inputs: Sequence[Input]) -> Table | Cells
         raise Invalid({f"{place}{path}": messages for path, messages in found.items()}) from None
 
 
-def _of_frame(frame: Mapping[str, Any], inputs: Sequence[Input]) -> Table | Cells:
+def _of_frame(frame: Mapping[str, Any], inputs: Sequence[Input]) -> Rows:
     rows, names = checked(frame["data"], "dataframe_split.data"), frame.get("columns")
     if names is not None:
         _check(names, inputs, "dataframe_split.columns")
@@ -83,7 +79,7 @@ def _in_order(names: list[str], rows: list[Any], inputs: Sequence[Input]) -> lis
     return [[None if place is None else row[place] for place in places] for row in rows]
 
 
-def _of_columns(columns: Mapping[str, Any], inputs: Sequence[Input]) -> Table | Cells:
+def _of_columns(columns: Mapping[str, Any], inputs: Sequence[Input]) -> Rows:
     """Named tensors: of each feature its values [N], or [N, 1]."""
     names = list(columns)
     _check(names, inputs, "inputs")

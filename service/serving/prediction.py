@@ -33,6 +33,10 @@ _NO_CALIBRATION = (
 _WITH_CHARSET = {f"{media};charset=utf-8": media for media in (JSON, CSV)}
 
 
+Rows = Table | Cells  # what a model predicts from
+Reader = Callable[[Sequence[Input]], Rows]  # of rows that came, for a model of these inputs
+
+
 @dataclass(frozen=True)
 class Options:
     probabilities: bool
@@ -44,7 +48,7 @@ class Options:
 class Asked(Options):
     """`table` makes the rows a table of a model's inputs, and raises Invalid where they do not fit them."""
 
-    table: Callable[[Sequence[Input]], Table | Cells]
+    table: Reader
     media: str  # of the answer
 
 

@@ -28,7 +28,8 @@ DTYPES: Mapping[str, str] = {
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "BOOL": ((bool,), "true, false or null"),
     "BYTES": ((str,), "text or null"),
-    **{name: ((int,) if "INT" in name else (int, float), "a number or null") for name in DTYPES},
+    **{name: ((int,), "a whole number or null") for name in DTYPES if "INT" in name},
+    **{name: ((int, float), "a number or null") for name in DTYPES if "FP" in name},
 }
 
 
@@ -80,7 +81,9 @@ def _floats(values: list[Any]) -> NDArray[np.float64]:
     try:
         return np.array(values, dtype=np.float64)  # None becomes NaN
     except OverflowError:  # a whole number past float64
-        return np.array([math.nan if each is None else min(each, 1 << 1023) for each in values], dtype=np.float64)
+        most = 1 << 1023  # far past what a feature may be
+        near = [math.nan if each is None else max(min(each, most), -most) for each in values]
+        return np.array(near, dtype=np.float64)
 
 
 def of_bytes(name: str, datatype: str, shape: tuple[int, ...], data: memoryview, at: str) -> Tensor:

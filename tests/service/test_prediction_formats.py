@@ -108,12 +108,24 @@ def test_csv_and_arrow_rows_have_the_answers_that_json_has(
         lambda rows: as_csv(rows, lineterminator="\r"),
         lambda rows: as_csv(rows, quoting=csv.QUOTE_ALL),
         lambda rows: as_csv(rows, delimiter=";"),
+        lambda rows: as_csv(rows, delimiter=";", quoting=csv.QUOTE_ALL),
         lambda rows: as_csv(rows, delimiter="\t", lineterminator="\n\n"),
         lambda rows: as_csv([dict(reversed(row.items())) for row in rows]),
         lambda rows: as_csv(rows).replace("size", " size ", 1),
         lambda rows: as_csv(rows).replace(",,", ",NA,").replace("\n,", "\nNaN,"),
     ],
-    ids=["bom", "lf", "cr", "quoted", "semicolons", "tabs-and-empty-lines", "other-order", "spaces", "markers"],
+    ids=[
+        "bom",
+        "lf",
+        "cr",
+        "quoted",
+        "semicolons",
+        "quoted-semicolons",
+        "tabs-and-empty-lines",
+        "other-order",
+        "spaces",
+        "markers",
+    ],
 )
 def test_csv_may_be_written_in_many_ways(
     there: Caller, runs: dict[str, Any], instances: dict[str, Any], written: Callable[[list[Any]], str]
