@@ -11,7 +11,7 @@ from flask import Request, Response
 from marshmallow import ValidationError
 
 from learning.answer_columns import answer_columns
-from learning.cells import Cells
+from learning.cells import Cells, Row
 from learning.columns import Table
 from learning.conformal import Calibration
 from learning.model import MeanModel, Model, Prediction
@@ -33,7 +33,7 @@ _NO_CALIBRATION = (
 _WITH_CHARSET = {f"{media};charset=utf-8": media for media in (JSON, CSV)}
 
 
-Rows = Table | Cells  # what a model predicts from
+Rows = Table | Cells | Row  # what a model predicts from
 Reader = Callable[[Sequence[Input]], Rows]  # of rows that came, for a model of these inputs
 
 
