@@ -5,14 +5,12 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-import torch
-
-from learning.columns import CategoricalColumn, Column, DatetimeColumn, NumericColumn
 from learning.keeping import Kept, NotKept
 from learning.model import MeanModel, Model
 from learning.network import BLOCK_ROWS
 from service.problems import Clash, Invalid
 from service.serving import kept
+from service.serving.instances import columns_of
 from service.serving.sizes import bytes_held
 from store.blobs import Blobs
 
@@ -91,8 +89,8 @@ class ServedModels:
     def _load(self, blob: str, member: int | None) -> _Ready:
         found = kept.read(self._blobs, blob)
         model = usable(found, member)
-        # A block of rows of nothing, and one row: what first predictions prepare is made now, and counted.
-        model.predict({each["name"]: _missing(each["type"], BLOCK_ROWS + 1) for each in model.inputs})
+        for rows in (1, BLOCK_ROWS + 1):  # of nothing: what first predictions prepare is made now, and counted
+            model.predict(columns_of([[None] * len(model.inputs)] * rows, model.inputs))
         return _Ready(model, found.predicts, bytes_held(model))
 
     def _keep(self, place: Place, ready: _Ready) -> None:
@@ -126,15 +124,3 @@ def usable(found: Kept, member: int | None) -> Model | MeanModel:
     if not model.is_finite:
         raise Clash(f"Member {member} failed before it had weights to keep.")
     return model
-
-
-def _missing(kind: str, rows: int) -> Column:
-    match kind:
-        case "categorical":
-            return CategoricalColumn(torch.full((rows,), -1), ())
-        case "boolean":
-            return CategoricalColumn(torch.full((rows,), -1), (False, True))
-        case "datetime":
-            return DatetimeColumn(torch.full((rows,), torch.nan, dtype=torch.float64))
-        case _:
-            return NumericColumn(torch.full((rows,), torch.nan, dtype=torch.float64))
