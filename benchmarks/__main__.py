@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from benchmarks import batch, latency, metrics, overhead, quality, results, training
+from benchmarks import batch, latency, metrics, overhead, quality, results, serving, training
 from benchmarks.report import Figure, table
 
 Part = Callable[[], Iterable[str]]  # yields lines of Markdown
@@ -26,6 +26,7 @@ PARTS: dict[str, Part] = {
     **{f"overhead.{seconds}": tabled(partial(overhead.figures, seconds)) for seconds in (6, 60)},
     **{f"training.{name}": part for name, part in training.PARTS.items()},
     "batch": batch.lines,
+    "serving": serving.lines,
     "quality": quality.lines,
 }
 ASKED_FOR = {"metrics.10000", "overhead.60", "quality"}  # measured by name alone

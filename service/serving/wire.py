@@ -8,10 +8,8 @@ refusal is made in one place.
 """
 
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from io import BytesIO
 from typing import Any
 
@@ -33,9 +31,6 @@ Start = Callable[..., Any]
 Application = Callable[[Environ, Start], Iterable[bytes]]
 
 _MOST_BYTES = 8 << 20  # what is larger takes so long that Flask does not matter
-# At each step of torch a thread lets go of Python's one lock, and others that compute are then in its way to get it back.
-# While small requests take turns, each waits for the others once and not twenty times.
-_QUICK_BYTES = 1 << 17
 _MEDIA = frozenset({answers.JSON, f"{answers.JSON}; charset=utf-8", f"{answers.JSON};charset=utf-8"})
 _ACCEPTED = frozenset({"", "*/*", answers.JSON, f"{answers.JSON}, */*", f"{answers.JSON}, text/plain, */*"})
 _UNUSUAL = ("HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT")
@@ -51,7 +46,6 @@ class Wire:
         self._parts = parts
         self._door = door
         self._runs = KeptRuns(parts.database)
-        self._turn = threading.Lock()
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "POST":
@@ -94,8 +88,7 @@ class Wire:
         try:
             if len(body) != length:
                 return None
-            with self._turn if length <= _QUICK_BYTES else nullcontext():
-                return _predicted(model, body, by)
+            return _predicted(model, body, by)
         except Exception:  # noqa: BLE001 - as above
             return None
 
