@@ -230,7 +230,7 @@ def test_eight_threads_at_random_over_ten_times_as_many_models_as_may_stay(quick
     seen = json.loads(done.stdout)
     assert (len(answers), seen["wrong"], seen["most_at_once"], seen["kept"]) == (500, 0, 1, 50)
     assert 0.3 * THREADS * REQUESTS < seen["loads"] < 0.9 * THREADS * REQUESTS
-    assert seen["counted"] == 50 * one
+    assert seen["counted"] == pytest.approx(50 * one, rel=0.01)
     assert seen["peak"] < 1.3 * seen["counted"] + (12 << 20) < 0.25 * 500 * one, (
         "of all 500 it would be four times that"
     )
