@@ -50,6 +50,7 @@ _TAKE = (
         runs.c.generation,
         runs.c.legs,
         runs.c.replay,
+        runs.c.crashes,
         runs.c.memory_crashes,
         runs.c.spec,
         runs.c.task,
@@ -73,6 +74,7 @@ class Claim:
     legs: tuple[int, ...]
     last_epoch: int | None
     checkpoints: tuple[Checkpoint, ...]
+    crashes: int  # since the run last got further
     memory_crashes: int
     spec: dict[str, Any]
     task: str
@@ -127,6 +129,7 @@ def claim(
             legs=tuple(row["legs"] or ()),
             last_epoch=row["replay"] and row["replay"]["epochs"],
             checkpoints=tuple(saved),
+            crashes=row["crashes"],
             memory_crashes=row["memory_crashes"],
             spec=row["spec"],
             task=row["task"],

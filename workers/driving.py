@@ -87,6 +87,7 @@ class _Attempt:
         self._away_since: float | None = None
         self._saving = Checkpointing(place.blobs, place.settings.checkpoint_seconds)
         self._saved = Saved()
+        self._doubted = claim.crashes > 0
         self._blobs = [checkpoint.blob for checkpoint in claim.checkpoints]  # which may not be needed any more
         self._kept: dict[str, Callable[[], Any]] = {}  # how those that the run's end names are put
 
@@ -115,9 +116,18 @@ class _Attempt:
             # An attempt that goes on after a crash stops no earlier than the one that was there when stop was asked.
             if pulse.epochs and self._heart.requested == "stop" and pulse.epoch >= self._claim.told_epoch:
                 break
-            if self._saving.is_due():
+            if self._saving.is_due() or self._proves_itself(pulse):
                 self._save(reporter, pulse)
         return self._finished(experiment, reporter, pulse)
+
+    def _proves_itself(self, pulse: Pulse) -> bool:
+        """Whether this is the first step beyond where a worker was lost: saved at once, it clears the run of the loss.
+
+        Otherwise workers that others kill, three in a row before a checkpoint is due, would fail a run that is well.
+        """
+        first = self._doubted and pulse.step > max((saved.step for saved in self._claim.checkpoints), default=0)
+        self._doubted = self._doubted and not first
+        return first
 
     def _pulses(self, experiment: Experiment) -> Iterator[Pulse]:
         """From where the run was saved; where an earlier generation of it ended, patience counts anew."""

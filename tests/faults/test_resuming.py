@@ -57,10 +57,10 @@ class Mortal(Drain):
 
 
 class Bench:
-    def __init__(self, folder: Path, database: Database) -> None:
+    def __init__(self, folder: Path, database: Database, checkpoint_seconds: float = 0.0) -> None:
         self.database = database
         self._blobs = Blobs(f"file://{folder / 'blobs'}", folder / "cache")
-        self._settings = Settings(data_dir=folder, checkpoint_seconds=0.0)
+        self._settings = Settings(data_dir=folder, checkpoint_seconds=checkpoint_seconds)
         self._tables = Tables()
         parquet = folder / "iris.parquet"
         table = import_table(IRIS, "csv", ImportOptions(), parquet)
@@ -158,3 +158,17 @@ def test_the_next_attempt_begins_where_the_last_was_and_not_from_the_start(bench
     after = bench.attempt()
     assert after < 6 < before
     assert bench.resumed_at(id) == []
+
+
+@pytest.mark.usefixtures("every_step")
+def test_a_worker_lost_again_and_again_fails_no_run_that_gets_further_each_time(
+    tmp_path: Path, database: Database
+) -> None:
+    bench = Bench(tmp_path, database, checkpoint_seconds=1e9)
+    quiet = bench.queue(SPEC | {"epochs": EPOCHS})
+    bench.attempt()
+    id = bench.queue(SPEC | {"epochs": EPOCHS})
+    for _ in range(2 * expiry.MAX_CRASHES):
+        bench.attempt(dies_at=8)
+    bench.attempt()
+    assert bench.outcome(id) == bench.outcome(quiet)
