@@ -108,6 +108,9 @@ def parse_large(body: bytes) -> dict[str, Any]:
         return parse(body)
     if not isinstance(value, dict):
         raise Malformed("The body must be a JSON object.")
-    if b"\\" in body or body.count(b'"') != orjson.dumps(value).count(b'"'):
+    if b"\\" in body:
         return parse(body)
-    return value
+    quotes = body.count(b'"')
+    if quotes == 2 * len(value):  # of the outermost names: there is no other text
+        return value
+    return value if quotes == orjson.dumps(value).count(b'"') else parse(body)
