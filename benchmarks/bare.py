@@ -1,6 +1,6 @@
-"""The bare route: the HTTP server of learnd with nothing behind it but the parsing of JSON and an answer in JSON.
+"""The server of learnd with nothing behind it but reading JSON and answering in JSON, on a route of Flask or without.
 
-`python -m benchmarks.bare PORT PROCESSES` answers each POST with as many predictions as there are instances.
+`python -m benchmarks.bare PORT PROCESSES flask|wsgi` answers each POST with as many predictions as there are instances.
 """
 
 import sys
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
+from flask import Flask, Response, request
 
 from service import server
 from store.settings import Settings
@@ -15,17 +16,31 @@ from store.settings import Settings
 ANSWER = 12.345678901234567
 
 
-def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-    asked = orjson.loads(environ["wsgi.input"].read())
-    content = orjson.dumps({"predictions": [ANSWER] * len(asked["instances"]), "model": "small:1"})
+def route() -> Flask:
+    app = Flask("bare", static_folder=None)
+
+    @app.post("/")
+    def post() -> Response:
+        return Response(_answer(request.get_data()), content_type="application/json")
+
+    return app
+
+
+def plain(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+    content = _answer(environ["wsgi.input"].read())
     start("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(content)))])
     return [content]
 
 
-def main(port: int, processes: int) -> None:
+def _answer(body: bytes) -> bytes:
+    return orjson.dumps({"predictions": [ANSWER] * len(orjson.loads(body)["instances"]), "model": "small:1"})
+
+
+def main(port: int, processes: int, kind: str) -> None:
     settings = Settings(port=port, api_processes=processes)
-    server.made(settings).serve(target_loader=lambda *_: answer, wrap_loader=False)
+    application = route() if kind == "flask" else plain
+    server.made(settings).serve(target_loader=lambda *_: application, wrap_loader=False)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

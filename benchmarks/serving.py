@@ -27,6 +27,8 @@ PROCESSES = 2
 ROUNDS = 5
 SECONDS = 3.0  # that each is asked in each round
 NUMBERS = 30
+BARE = "a bare Flask route"  # of the same server, that only parses and answers the same JSON
+BARER = "the same without Flask"
 WORDS = ("alder", "birch", "cedar", "douglas fir", "elm", "fir", "ginkgo", "hazel")
 DRAWN = random.Random(5)
 
@@ -75,7 +77,10 @@ def lines() -> Iterator[str]:
         client = servers.enter_context(service(LEARND_API_PROCESSES=str(PROCESSES)))
         file = Path(servers.enter_context(TemporaryDirectory(prefix="learnd-bench-"))) / "small.safetensors"
         file.write_bytes(_trained(client))
-        rivals: dict[str, Rival] = {"a bare route": servers.enter_context(bare(PROCESSES))}
+        rivals: dict[str, Rival] = {
+            BARE: servers.enter_context(bare(PROCESSES, "flask")),
+            BARER: servers.enter_context(bare(PROCESSES, "wsgi")),
+        }
         for name, start in (("LitServe", litserve), ("MLflow", mlflow)):
             try:
                 rivals[name] = servers.enter_context(start(file, PROCESSES))
@@ -90,7 +95,7 @@ def lines() -> Iterator[str]:
             figures += [
                 Figure(case.what, str(ours), f"{each}: {name}", ours.rate / each.rate) for name, each in found.items()
             ]
-            tails.append(f"{case.what}: {ours.p99 / found['a bare route'].p99:.2f} times the bare route's")
+            tails.append(f"{case.what}: {ours.p99 / found[BARE].p99:.2f} times the bare route's")
     yield from table(figures)
     yield ""
     yield f"Requests a second by {CONNECTIONS} connections; medians of {ROUNDS} rounds of {SECONDS:.0f} s in turn."
@@ -100,11 +105,11 @@ def lines() -> Iterator[str]:
 
 
 def _cases() -> Iterator[Case]:
-    every = ("a bare route", "LitServe", "MLflow")
+    every = (BARE, BARER, "LitServe", "MLflow")
     yield Case(f"1 row of {NUMBERS} numbers, [64, 64]", "small", _numbers(1), every)
     yield Case(f"100 rows of {NUMBERS} numbers, [64, 64]", "small", _numbers(100), every)
-    yield Case(f"1 row of {NUMBERS} numbers, the default network", "default", _numbers(1), every[:1])
-    yield Case("1 row of 20 mixed columns as a record, [64, 64]", "mixed", [_mixed()], every[:1])
+    yield Case(f"1 row of {NUMBERS} numbers, the default network", "default", _numbers(1), every[:2])
+    yield Case("1 row of 20 mixed columns as a record, [64, 64]", "mixed", [_mixed()], every[:2])
 
 
 def _contest(case: Case, client: httpx2.Client, rivals: Mapping[str, Rival]) -> dict[str, Rounds]:
@@ -116,7 +121,7 @@ def _contest(case: Case, client: httpx2.Client, rivals: Mapping[str, Rival]) -> 
     for name in case.rivals:
         if name in rivals:
             asked[name] = rivals[name], _body(rivals[name].field, case)
-            if name != "a bare route":
+            if name not in (BARE, BARER):
                 _check(name, rivals[name], asked[name][1], ours)
     for each, body in asked.values():
         each.put(body, 0.5)

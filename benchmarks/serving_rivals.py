@@ -52,8 +52,10 @@ class Rival:
 
 
 @contextmanager
-def bare(processes: int) -> Iterator[Rival]:
-    with _started([sys.executable, "-m", "benchmarks.bare", "{port}", str(processes)], "/", "instances") as rival:
+def bare(processes: int, kind: str) -> Iterator[Rival]:
+    """`kind` is flask or wsgi: a route, or the server alone."""
+    command = [sys.executable, "-m", "benchmarks.bare", "{port}", str(processes), kind]
+    with _started(command, "/", "instances") as rival:
         yield rival
 
 
