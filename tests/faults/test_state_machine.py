@@ -57,7 +57,7 @@ died = object()  # the answer of one who died before the commit
 deaths = st.sampled_from([False] * 7 + [True])
 works = st.sampled_from(
     ["report"] * 3 + ["beat", "save", "save", "succeed", "succeed", "fail", "acknowledge", "acknowledge"]
-    + ["release", "run out"]
+    + ["release", "release", "release", "run out"]
 )  # fmt: skip
 
 
