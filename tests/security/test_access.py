@@ -13,7 +13,7 @@ from tests.service.callers import Caller
 
 NO_ID = "0" * 26
 SECRET = "a-bootstrap-key-of-more-than-24-characters"
-OPEN = {"/healthz", "/readyz"}
+OPEN = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
 PREFIXES = {"datasets": "ds", "networks": "net", "runs": "run", "batch-predictions": "bp"}
 
 
@@ -25,7 +25,7 @@ def every_route(caller: Caller) -> Iterator[tuple[str, str]]:
         for argument in rule.arguments:
             start = address.index("<")
             end = address.index(">") + 1
-            known = f"{PREFIXES[noun]}_{NO_ID}" if argument == "id" else "swagger-ui.css"
+            known = {"id": f"{PREFIXES.get(noun)}_{NO_ID}", "version": "1"}.get(argument, "swagger-ui.css")
             address = address[:start] + known + address[end:]
         for method in rule.methods or ():
             yield method, address
@@ -115,7 +115,8 @@ def test_each_scope_opens_its_own_routes_and_no_other(keyed: Caller, scope: str)
             continue
         with keyed.client.open(address, method=method, headers=key) as answer:
             refused = answer.status_code == 403
-        if address.endswith("/predictions") and method == "POST":
+        asks = address.endswith(("/predictions", "/invocations", "/infer", "/batch-predictions"))
+        if method == "POST" and (asks or (address.endswith("/cancel") and "/batch-predictions/" in address)):
             needed = "predict"
         else:
             needed = "read" if method in ("GET", "HEAD", "OPTIONS") else "write"
@@ -197,9 +198,15 @@ def test_another_tenant_sees_and_touches_nothing(keyed: Caller, iris: str) -> No
     queued = keyed.client.post("/v1/runs", json=body, headers=mine).json["id"]
     keyed.train()
     network = keyed.client.post("/v1/networks", json={"layers": []}, headers=mine).json["id"]
-    owned = {"datasets": as_me, "runs": run, "networks": network}
+    keyed.client.post("/v1/models", json={"name": "iris", "run": run, "alias": "prod"}, headers=mine)
+    asked_for = {"model": "iris@prod", "dataset": as_me}
+    batch = keyed.client.post("/v1/batch-predictions", json=asked_for, headers=mine).json["id"]
+    owned = {"datasets": as_me, "runs": run, "networks": network, "batch-predictions": batch}
     bodies: dict[str, Any] = {
         "predictions": {"instances": [{}]},
+        "invocations": {"instances": [{}]},
+        "infer": {"inputs": [{"name": "sepal_length", "shape": [1], "datatype": "FP64", "data": [1.0]}]},
+        "put": {"version": 1},
         "extend": {"to_epochs": 9},
         "patch": {"name": "stolen"},
     }
@@ -207,21 +214,27 @@ def test_another_tenant_sees_and_touches_nothing(keyed: Caller, iris: str) -> No
     def snapshot() -> list[bytes]:
         return [
             keyed.client.get(address, headers=mine).data
-            for address in (f"/v1/datasets/{as_me}", f"/v1/runs/{run}", f"/v1/runs/{queued}", f"/v1/networks/{network}")
+            for address in (
+                *(f"/v1/datasets/{as_me}", f"/v1/runs/{run}", f"/v1/runs/{queued}", f"/v1/networks/{network}"),
+                *("/v1/models/iris", f"/v1/batch-predictions/{batch}"),
+            )
         ]
 
     before, asked = snapshot(), 0
     for method, address in every_route(keyed):
-        if NO_ID not in address or method == "OPTIONS":
+        if not (NO_ID in address or "/models/" in address) or method == "OPTIONS":
             continue
         noun, last = address.split("/")[2], address.rsplit("/", 1)[-1]
-        named = address.replace(f"{PREFIXES[noun]}_{NO_ID}", owned[noun])
+        if noun in owned:
+            named = address.replace(f"{PREFIXES[noun]}_{NO_ID}", owned[noun])
+        else:
+            named = address.replace("/models/swagger-ui.css", "/models/iris")
         sent = bodies.get(last) or bodies.get(method.lower())
         answer = keyed.client.open(named, method=method, headers=theirs, **({"json": sent} if sent else {}))
         assert answer.status_code == 404, (method, named, answer.text)
         asked += 1
     assert asked > 20
-    for noun in owned:
+    for noun in (*owned, "models"):
         assert keyed.client.get(f"/v1/{noun}", headers=theirs).json["data"] == []
     stolen = keyed.client.post("/v1/runs", json=body, headers=theirs)
     assert (stolen.status_code, list(stolen.json["errors"])) == (422, ["dataset"])
