@@ -17,6 +17,7 @@ def disturbed(service, id, quiet_hash, *saved):
         *saved,
         "run.interrupted",
         "run.resumed",
+        *([] if saved else ["run.checkpointed"]),  # after a loss the first step further is saved at once
         "run.succeeded",
     ]
     told = [event["data"]["epoch"] for event in events if event["type"] == "run.progress"]
