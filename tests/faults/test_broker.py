@@ -8,7 +8,7 @@ import redis
 from service.supervision.embedded_valkey import socket_in
 from tests.faults.history import check
 
-ENDLESS = {"epochs": 100_000}  # until it is stopped
+ENDLESS = {"epochs": 100_000, "batch_size": 1}  # twenty minutes, or until it is stopped
 ANSWER_SECONDS = 0.25  # in which 99 of 100 POSTs are answered, whatever the broker does
 SHARE = (75, 99)  # percent of the POSTs that are held to it, in the short form and in the long: few tell of no p99
 BACK_SECONDS = 10.0  # in which the runs that waited for the broker have a worker again
