@@ -1,5 +1,6 @@
 """Who may call: nobody without a key once there is one, no page of a browser before, and never another's rows."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from store.errors import Busy
 from tests.service.callers import Caller
 
 NO_ID = "0" * 26
+ARGUMENT = re.compile(r"<(?:[^>]*:)?(\w+)>")
 SECRET = "a-bootstrap-key-of-more-than-24-characters"
 OPEN = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
 PREFIXES = {"datasets": "ds", "networks": "net", "runs": "run", "batch-predictions": "bp"}
@@ -21,12 +23,8 @@ def every_route(caller: Caller) -> Iterator[tuple[str, str]]:
     """Method and address of everything in the URL map, also of what answers without being in the document."""
     for rule in caller.app.url_map.iter_rules():
         noun = rule.rule.split("/")[2] if rule.rule.startswith("/v1/") else ""
-        address = rule.rule
-        for argument in rule.arguments:
-            start = address.index("<")
-            end = address.index(">") + 1
-            known = {"id": f"{PREFIXES.get(noun)}_{NO_ID}", "version": "1"}.get(argument, "swagger-ui.css")
-            address = address[:start] + known + address[end:]
+        known = {"id": f"{PREFIXES.get(noun)}_{NO_ID}", "version": "1"}
+        address = ARGUMENT.sub(lambda found, known=known: known.get(found[1], "swagger-ui.css"), rule.rule)  # type: ignore[misc]
         for method in rule.methods or ():
             yield method, address
 
