@@ -11,7 +11,7 @@ AT_ONCE = 64
 
 def test_an_api_that_is_killed_makes_each_run_once(new_house, times, chance, tell):
     house = new_house(workers=0, reconciler=False)
-    count, pause = times(60, 1_000), times(30, 150)
+    count, pause = times(40, 1_000), times(20, 150)
     body = house.body()
     done = threading.Event()
 

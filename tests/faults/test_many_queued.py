@@ -24,7 +24,7 @@ MEGABYTE = 1 << 20
 
 
 def test_each_of_many_queued_runs_is_done_once(new_house, times, full, tell):
-    many = times(500, 10_000)
+    many = times(300, 10_000)
     house = new_house(workers=0, slots=SLOTS)
     asked = Timings("POST")
     queue(house, many, asked)

@@ -49,7 +49,7 @@ def test_a_member_in_company_has_the_bits_it_has_alone(shape, batch_size, chunks
     assert len({together[0].trained.sha256(k) for k in range(16)}) == 16
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_any_member_of_any_population_has_the_bits_it_has_alone(data):
     """Whatever its layers, loss, optimizer and fold, and whoever is trained beside it."""

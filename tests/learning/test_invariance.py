@@ -24,7 +24,7 @@ from tests.learning.test_cells import cells
 from tests.learning.trials import drive
 
 ROWS = 1_000
-ORDERS = 20
+ORDERS = {"short": 4, "full": 20}  # `pytest --full` has the other
 SPECS = 50
 NAN = float("nan")
 
@@ -133,7 +133,7 @@ def these(found, rows):
 
 
 @pytest.mark.parametrize("seed", range(SPECS))
-def test_a_row_has_the_same_bytes_alone_and_among_a_thousand_in_any_order(seed):
+def test_a_row_has_the_same_bytes_alone_and_among_a_thousand_in_any_order(seed, pytestconfig):
     drawn, table, expected = random.Random(seed), raw(seed), [None]
     while all(each == expected[0] for each in expected):  # as where every unit of a layer is dead
         model = some_model(drawn, table)
@@ -141,7 +141,7 @@ def test_a_row_has_the_same_bytes_alone_and_among_a_thousand_in_any_order(seed):
         whole = cells(one.preprocessing, table)
         expected = said(model.predict(whole))
     assert said(model.predict(table)) == expected, "as columns of a table"
-    for _ in range(ORDERS):
+    for _ in range(ORDERS["full" if pytestconfig.getoption("--full") else "short"]):
         order = torch.randperm(ROWS)
         found = said(model.predict(these(whole, order)))
         assert found == [expected[row] for row in order.tolist()]

@@ -14,7 +14,7 @@ from tests.learning.drawing import population
 from tests.learning.trials import drive, examples, members, run, target
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_a_run_interrupted_anywhere_ends_as_if_it_had_not_been(data):
     specs, own = population(data)
@@ -91,7 +91,7 @@ def test_a_snapshot_stands_still_while_training_goes_on():
     assert kept.sha256(0) == hashed
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_twice_the_epochs_straight_equal_the_first_half_extended(data):
     """Of schedules that do not depend on the total, and without patience, which an extension counts anew."""
