@@ -51,8 +51,11 @@ format: .venv/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Two tests at a time; those with whole services that are watched and killed have the machine to themselves.
+ALONE := tests/faults tests/functional tests/workers
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/pytest $(ALONE)
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks

@@ -50,7 +50,7 @@ def test_a_malformed_cursor_is_refused(house, cursor):
         datasets.page(tx, house.tenant, after=cursor)
 
 
-@pytest.mark.parametrize("id", ["", "ds_", new_id("ds"), "ds_\0", "ds_" + "é" * 26, "x" * 100_000])
+@pytest.mark.parametrize("id", ["", "ds_", "ds_0sgf5sqm521cgrgxt1cks5t0qy", "ds_\0", "ds_" + "é" * 26, "x" * 100_000])
 def test_an_id_that_there_is_not_is_not_found_whatever_it_looks_like(house, id):
     with house.database.write() as tx:
         for act in (datasets.get, datasets.delete, networks.get, networks.delete, runs.get, runs.delete):
