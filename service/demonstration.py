@@ -53,7 +53,8 @@ _NAMES = {"accuracy": "test accuracy", "r2": "test R²"}
 
 def run() -> int:
     """The exit code. Everything it starts has ended by then, and its folder is gone."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both leave by the same way out
+    for number in (signal.SIGINT, signal.SIGTERM):  # both leave by the same way out, also where a shell ignores one
+        signal.signal(number, signal.default_int_handler)
     console = Console(stderr=True)
     try:
         with (
