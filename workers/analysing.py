@@ -41,8 +41,7 @@ def analyse(claim: Claim, place: Place) -> None:
 def _ending(claim: Claim, place: Place, heart: Heartbeat) -> Ending:
     def moved() -> None:
         heart.advance()
-        if heart.fenced:
-            raise Fenced(claim.run_id, claim.attempt)
+        heart.check()
         if place.drain.is_asked:
             raise _Drained
 

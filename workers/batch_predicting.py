@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 import torch
@@ -27,16 +26,14 @@ from workers.answering import Answering
 from workers.driving import Place
 from workers.failures import Failure, failure_of
 from workers.heartbeat import Heartbeat
+from workers.outlasting import AWAY_SECONDS, Answer, outlast
 
 log = structlog.get_logger(__name__)
 
 _TELL_SECONDS = 1.0  # how often its caller is told how far it has come
 _PART_BYTES = 32 << 20  # of answers that are held before they are written
-_PATIENCE_SECONDS = 15 * 60.0  # how long it outlives its store
-_AWAY_SECONDS = 3.0  # between two tries while that is away
 
 Ending = Callable[[Connection], list[str]]  # how it ends, in one transaction; the blobs that this frees
-Answer = TypeVar("Answer")
 
 
 class _Drained(Exception):
@@ -156,8 +153,7 @@ class _Attempt:
         if rows > self._answered:
             self._answered = rows
             self._heart.advance()
-        if self._heart.fenced:
-            raise Fenced(self._claim.id, self._claim.attempt)
+        self._heart.check()
         if self._heart.requested == "cancel":
             raise _Cancelled
         if self._place.drain.is_asked:
@@ -174,7 +170,7 @@ class _Attempt:
                 self._heart.requested = batching.tell(tx, self._claim, done, eta)
             self._tell_at = time.monotonic() + _TELL_SECONDS
         except Unavailable:
-            self._tell_at = time.monotonic() + _AWAY_SECONDS
+            self._tell_at = time.monotonic() + AWAY_SECONDS
 
     def _is_part_due(self) -> bool:
         held = sum(column.values.nbytes for answers in self._held for column in answers.values())
@@ -223,21 +219,4 @@ class _Attempt:
             return act(tx)
 
     def _patiently(self, action: Callable[[], Answer], *, until_cancelled: bool = True) -> Answer:
-        """Do it, again and again while the store is away or full.
-
-        Raises Unavailable when that lasts too long, or there is no time for it: the worker shuts down, or nobody wants
-        the answers any more.
-        """
-        until = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                return action()
-            except Unavailable as reason:
-                self._heart.advance()  # waiting is not hanging
-                if self._heart.fenced:
-                    raise Fenced(self._claim.id, self._claim.attempt) from None
-                cancelled = until_cancelled and self._heart.requested == "cancel"
-                if time.monotonic() > until or self._place.drain.is_asked or cancelled:
-                    raise
-                log.warning("the store is away; trying again", of=self._claim.id, reason=str(reason))
-                time.sleep(_AWAY_SECONDS)
+        return outlast(action, self._heart, self._place.drain, until_cancelled=until_cancelled)

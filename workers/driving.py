@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection
@@ -27,6 +27,7 @@ from workers.drain import Drain
 from workers.exactness import exactness
 from workers.failures import NON_FINITE, Failure, failure_of
 from workers.heartbeat import Heartbeat
+from workers.outlasting import AWAY_SECONDS, PATIENCE_SECONDS, Answer, outlast
 from workers.ranking import Ranking
 from workers.reading import Tables, columns_of
 from workers.reporting import Reporter
@@ -34,10 +35,6 @@ from workers.results import Making, Outcome
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE_SECONDS = 15 * 60.0  # how long a run outlives its database
-_AWAY_SECONDS = 3.0  # between two tries while the database is away
-
-Answer = TypeVar("Answer")
 Ending = Callable[[Connection], Any]  # how the run ends, in one transaction
 
 
@@ -103,8 +100,7 @@ class _Attempt:
             reporter.take(pulse)
             if reporter.is_due():
                 self._look(reporter, pulse)
-            if self._heart.fenced:
-                raise Fenced(*self._held)
+            self._heart.check()
             if self._heart.requested == "cancel":
                 return lambda tx: finishing.acknowledge(tx, *self._held)
             if self._place.drain.is_asked:
@@ -172,24 +168,7 @@ class _Attempt:
             self._see_to(blob, put)
 
     def patiently(self, action: Callable[[], Answer], *, until_cancelled: bool = True) -> Answer:
-        """Do it, again and again while the store is away or full.
-
-        Raises Unavailable when that lasts too long, or there is no time for it: the worker shuts down, or nobody wants
-        the run any more.
-        """
-        until = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                return action()
-            except Unavailable as reason:
-                self._heart.advance()  # waiting is not hanging
-                if self._heart.fenced:
-                    raise Fenced(*self._held) from None
-                cancelled = until_cancelled and self._heart.requested == "cancel"
-                if time.monotonic() > until or self._place.drain.is_asked or cancelled:
-                    raise
-                log.warning("the store is away; trying again", run=self._claim.run_id, reason=str(reason))
-                time.sleep(_AWAY_SECONDS)
+        return outlast(action, self._heart, self._place.drain, until_cancelled=until_cancelled)
 
     def _prepared(self) -> Experiment:
         spec, blob = self._claim.spec, self._claim.dataset.blob
@@ -215,9 +194,9 @@ class _Attempt:
             self._away_since = None
         except Unavailable:
             self._away_since = self._away_since or time.monotonic()
-            if time.monotonic() - self._away_since > _PATIENCE_SECONDS:
+            if time.monotonic() - self._away_since > PATIENCE_SECONDS:
                 raise
-            reporter.looked(postponed=_AWAY_SECONDS)
+            reporter.looked(postponed=AWAY_SECONDS)
 
     def _save(self, reporter: Reporter, pulse: Pulse) -> None:
         """A checkpoint, and all that was told up to it. Where there is no room the one before stays."""

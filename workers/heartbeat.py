@@ -26,6 +26,9 @@ class Held(Protocol):
     def run_id(self) -> str: ...
 
     @property
+    def attempt(self) -> int: ...
+
+    @property
     def requested(self) -> str | None: ...
 
     def beat(self, tx: Connection, pulse: int, memory: Memory | None) -> str | None:
@@ -36,8 +39,9 @@ class Heartbeat:
     """Beats while entered. `advance` is the driver's word that it moves: a beat alone proves life, not progress."""
 
     def __init__(self, database: Database, claim: Held, settings: Settings) -> None:
-        self.fenced = False
+        self.of = claim.run_id
         self.requested = claim.requested
+        self._fenced = False
         self._database = database
         self._claim = claim
         self._seconds = settings.heartbeat_seconds
@@ -57,20 +61,25 @@ class Heartbeat:
     def advance(self) -> None:
         self._pulse += 1
 
+    def check(self) -> None:
+        """Raises Fenced if the attempt is over."""
+        if self._fenced:
+            raise Fenced(self._claim.run_id, self._claim.attempt)
+
     def _beat(self) -> None:
         pulse, moved_at = 0, time.monotonic()
         while not self._over.wait(self._seconds):
             if self._pulse != pulse:
                 pulse, moved_at = self._pulse, time.monotonic()
             elif time.monotonic() - moved_at > self._patience:
-                log.error("the attempt does not move; its process ends", run=self._claim.run_id)
+                log.error("the attempt does not move; its process ends", run=self.of)
                 os._exit(os.EX_SOFTWARE)  # a call into a device that hangs can be left in no other way
             memory = Memory.here()
             try:
                 with self._database.write() as tx:
                     self.requested = self._claim.beat(tx, pulse, memory)
             except Fenced:
-                self.fenced = True
+                self._fenced = True
                 return
             except Unavailable as reason:
-                log.warning("a beat was not written", run=self._claim.run_id, reason=str(reason))
+                log.warning("a beat was not written", run=self.of, reason=str(reason))

@@ -16,7 +16,7 @@ from store.errors import Full
 from store.processes import ProcessIdentity
 from store.tabular import ImportOptions, import_table
 from tests.workers.running import Yard, wait_for
-from workers import answering, batch_predicting
+from workers import answering, batch_predicting, outlasting
 from workers.batch_predicting import predict_batch
 from workers.drain import Drain
 from workers.driving import Place, drive
@@ -160,7 +160,7 @@ def test_one_that_is_handed_back_again_and_again_ends_with_the_file_of_one_that_
 
 def test_a_full_disk_is_waited_for(quick: Yard, monkeypatch):
     serve(quick, SMALL)
-    monkeypatch.setattr(batch_predicting, "_AWAY_SECONDS", 0.01)
+    monkeypatch.setattr(outlasting, "AWAY_SECONDS", 0.01)
     tries = iter(range(5))
     write = batch_predicting.write_part
 
