@@ -6,9 +6,8 @@ succeeded the last one, from which it can be extended.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Select, delete, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, select, update
 
 from store import events, moves
 from store.blobs import sha256_of
@@ -21,6 +20,13 @@ from store.tables import runs
 
 KEPT = 2
 
+_PLACE = (table.c.run_id, table.c.attempt, table.c.epoch, table.c.step)
+_NEWEST_FIRST = (
+    select(table)
+    .where(table.c.run_id == bindparam("of_run"))
+    .order_by(table.c.attempt.desc(), table.c.epoch.desc(), table.c.step.desc())
+)
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -32,7 +38,7 @@ class Checkpoint:
 
 
 def newest_first(tx: Connection, run_id: str) -> list[Checkpoint]:
-    return [Checkpoint(row.epoch, row.step, row.blob) for row in tx.execute(_newest_first(run_id))]
+    return [Checkpoint(row.epoch, row.step, row.blob) for row in tx.execute(_NEWEST_FIRST, {"of_run": run_id})]
 
 
 def advance(tx: Connection, run_id: str, attempt: int, checkpoint: Checkpoint) -> list[str]:
@@ -41,7 +47,7 @@ def advance(tx: Connection, run_id: str, attempt: int, checkpoint: Checkpoint) -
     If the run has got further by it, its crashes are forgotten. One of the place where the attempt began is no further:
     what crashes at the next step would crash for ever. Fenced if the attempt is over.
     """
-    freed = keep(tx, run_id, attempt, checkpoint, KEPT)
+    freed = keep(tx, fence(tx, run_id, attempt), checkpoint, KEPT)
     moves.lock(tx, run_id)  # against a verb that tells at the same moment
     if sum(each.step >= checkpoint.step for each in newest_first(tx, run_id)) == 1:
         tx.execute(update(runs).where(runs.c.id == run_id).values(crashes=0))
@@ -49,20 +55,16 @@ def advance(tx: Connection, run_id: str, attempt: int, checkpoint: Checkpoint) -
     return freed
 
 
-def keep(tx: Connection, run_id: str, attempt: int, checkpoint: Checkpoint, count: int) -> list[str]:
-    """Keeps it and those before it, `count` in all; the blobs that no row names any more."""
-    tenant = fence(tx, run_id, attempt)["tenant_id"]
-    row = {"run_id": run_id, "tenant_id": tenant, "attempt": attempt, **vars(checkpoint)}
+def keep(tx: Connection, lease: RowMapping, checkpoint: Checkpoint, count: int) -> list[str]:
+    """Keeps it and those before it, `count` in all; the blobs that no row names any more. `lease` is what the fence
+    has answered.
+    """
+    row = {name: lease[name] for name in ("run_id", "tenant_id", "attempt")} | vars(checkpoint)
     known = {"sha256": sha256_of(checkpoint.blob), "created_at": now()}
-    insert = upsert(tx, table).values(**row, **known)
-    place = [table.c.run_id, table.c.attempt, table.c.epoch, table.c.step]
-    tx.execute(insert.on_conflict_do_update(index_elements=place, set_={"blob": checkpoint.blob, **known}))
-    older = tx.execute(_newest_first(run_id)).all()[count:]
+    insert = upsert(tx, table)
+    overwritten = {name: insert.excluded[name] for name in ("blob", *known)}
+    tx.execute(insert.on_conflict_do_update(index_elements=_PLACE, set_=overwritten), row | known)
+    older = tx.execute(_NEWEST_FIRST, {"of_run": lease["run_id"]}).all()[count:]
     for each in older:
-        tx.execute(delete(table).where(*(column == getattr(each, column.name) for column in place)))
+        tx.execute(delete(table).where(*(column == getattr(each, column.name) for column in _PLACE)))
     return unreferenced(tx, [each.blob for each in older])
-
-
-def _newest_first(run_id: str) -> Select[Any]:
-    query = select(table).where(table.c.run_id == run_id)
-    return query.order_by(table.c.attempt.desc(), table.c.epoch.desc(), table.c.step.desc())

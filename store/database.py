@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import orjson
@@ -27,8 +28,11 @@ _POSTGRES_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=
 _PASSING = ("08", "25P03", "40", "55P03", "53300", "57")
 # On SQLite: for whatever waits for a lock but the begin of a write, which is asked for again by itself.
 _BUSY_MILLISECONDS = 5000
-_ASK_AGAIN_SECONDS = (0.001, 0.004)
+_ASK_AGAIN_SECONDS = 0.006  # at first
+_HALVED_SECONDS = 0.008  # after each so many more the time until it is asked again is half as long, but no less than
+_SOONEST_SECONDS = 0.0002
 _OTHERS_SECONDS = 0.001
+_SHARED_AFTER_SECONDS = 0.001
 _SHARED_SECONDS = 1.0
 _WRITES_UNTIL = "learnd_writes_until"  # of a transaction, the moment until which it may wait to begin
 
@@ -59,7 +63,7 @@ class Database:
             asked_at = time.monotonic()
             with _begun(self._engine, {_WRITES_UNTIL: until}) as tx:
                 begun_at = time.monotonic()
-                if begun_at - asked_at > _ASK_AGAIN_SECONDS[0]:
+                if begun_at - asked_at > _SHARED_AFTER_SECONDS:
                     self._shared_until = begun_at + _SHARED_SECONDS
                 yield tx
                 tx.commit()
@@ -100,7 +104,12 @@ class Database:
 
 def upsert(tx: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """The dialect's INSERT, which alone knows ON CONFLICT."""
-    return postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)
+    return _insert(tx.dialect.name, table)
+
+
+@cache
+def _insert(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def _engine(url: str, deadline: float) -> Engine:
@@ -152,19 +161,22 @@ def _begin_sqlite(tx: Connection) -> None:
 
 
 def _begin_writing(connection: Any, until: float) -> None:
-    """Waits for SQLite's one write lock, asking at random moments.
+    """Waits for SQLite's one write lock, asking at random moments, the more often the longer it has waited.
 
-    SQLite's own waiting asks the more seldom the longer it has waited, up to ten times a second. Beside a process that
-    writes without a pause it starved others for seconds; asking at random every process is as likely as any to be next.
+    SQLite's own waiting asks the more seldom. Beside a process that writes without a pause it starved others for
+    seconds; this way whoever has waited longest is the likeliest to be next.
     """
+    asked_at = time.monotonic()
     connection.execute("PRAGMA busy_timeout=0")
     try:
         while True:
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                wait = random.uniform(*_ASK_AGAIN_SECONDS)  # noqa: S311 - no secret
-                if not _is_locked(error) or time.monotonic() + wait > until:
+                now = time.monotonic()
+                usual = max(_SOONEST_SECONDS, _ASK_AGAIN_SECONDS * 0.5 ** ((now - asked_at) / _HALVED_SECONDS))
+                wait = usual * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+                if not _is_locked(error) or now + wait > until:
                     raise
                 time.sleep(wait)
             else:

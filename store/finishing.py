@@ -38,7 +38,7 @@ def succeed(tx: Connection, run_id: str, attempt: int, result: Result) -> str:
         return _let_go(tx, ending, {})
     members.report(tx, run_id, result.members)
     if result.checkpoint is not None:
-        checkpoints.keep(tx, run_id, attempt, result.checkpoint, 1)
+        checkpoints.keep(tx, ending.lease, result.checkpoint, 1)
     kept = {"metrics": result.metrics, "best": result.best}
     new = [warning for warning in result.warnings if warning not in ending.run["warnings"]]
     return _let_go(

@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from store import chunks, events, members, moves
 from store.chunks import Chunk
 from store.errors import Fenced
 from store.members import MemberReport
 from store.memory import Memory
-from store.moments import now
+from store.moments import Moment, now
 from store.tables import leases, runs
+
+_REQUESTED = select(runs.c.requested).where(runs.c.id == bindparam("of_run"))
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,20 @@ class Report:
 
 def fence(tx: Connection, run_id: str, attempt: int, **columns: Any) -> RowMapping:
     """The first statement of every transaction of a worker: its lease, moved on. Fenced if it has none any more."""
-    held = (leases.c.run_id == run_id) & (leases.c.attempt == attempt)
-    moved = update(leases).where(held).values(seq=leases.c.seq + 1, at=now(), **columns)
-    row = tx.execute(moved.returning(leases)).mappings().first()
+    held = {"of_run": run_id, "of_attempt": attempt, "moved_at": now()}
+    row = tx.execute(_moved(tuple(columns)), held | columns).mappings().first()
     if row is None:
         raise Fenced(run_id, attempt)
     return row
+
+
+@cache
+def _moved(columns: tuple[str, ...]) -> ReturningUpdate[Any]:
+    """Made once: SQLite has one writer, and to make a statement takes it longer than to carry it out."""
+    held = (leases.c.run_id == bindparam("of_run")) & (leases.c.attempt == bindparam("of_attempt"))
+    told = {name: bindparam(name, type_=leases.c[name].type) for name in columns}
+    moved = update(leases).where(held).values(seq=leases.c.seq + 1, at=bindparam("moved_at", type_=Moment), **told)
+    return moved.returning(leases)
 
 
 def beat(tx: Connection, run_id: str, attempt: int, pulse: int, memory: Memory | None = None) -> str | None:
@@ -64,7 +76,7 @@ def record(tx: Connection, run_id: str, attempt: int, report: Report) -> str | N
 
 def requested(tx: Connection, run_id: str) -> str | None:
     """What is requested of whoever holds the run; to be read as often as wanted, for it writes nothing."""
-    return tx.execute(select(runs.c.requested).where(runs.c.id == run_id)).scalar()
+    return tx.execute(_REQUESTED, {"of_run": run_id}).scalar()
 
 
 def last_told(lease: RowMapping) -> dict[str, Any]:

@@ -14,6 +14,12 @@ from store.tables import Sha256, members, runs
 SORTS = ("index", "value")  # value: the best first, those without one last
 
 
+_PLACE = and_(members.c.run_id == bindparam("of_run"), members.c.index == bindparam("of_index"))
+# A run that is extended has the weights it had until it ends again.
+_KEPT = func.coalesce(bindparam("kept_sha256", type_=Sha256), members.c.weights_sha256)
+_REPORT = update(members).where(_PLACE).values(weights_sha256=_KEPT)
+
+
 @dataclass(frozen=True)
 class Member:
     """`best` is {"epoch","metric","value"}, `last` the metrics of its last epoch; `epoch` counts those it finished."""
@@ -79,10 +85,7 @@ def report(tx: Connection, run_id: str, reports: Sequence[MemberReport]) -> None
         }
         for each in reports
     ]
-    place = and_(members.c.run_id == bindparam("of_run"), members.c.index == bindparam("of_index"))
-    # A run that is extended has the weights it had until it ends again.
-    kept = func.coalesce(bindparam("kept_sha256", type_=Sha256), members.c.weights_sha256)
-    tx.execute(update(members).where(place).values(weights_sha256=kept), rows)
+    tx.execute(_REPORT, rows)
 
 
 def page(

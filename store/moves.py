@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, select, update
 
 from store import events
 from store.errors import Conflict, NotFound
@@ -19,11 +19,12 @@ _SEEN = (
     runs.c.memory_crashes,
     runs.c.warnings,
 )
+_LOCK = select(*_SEEN).where(runs.c.id == bindparam("of_run")).with_for_update(key_share=True)
 
 
 def lock(tx: Connection, run_id: str) -> RowMapping:
     """What a move depends on, held still until the transaction ends."""
-    row = tx.execute(select(*_SEEN).where(runs.c.id == run_id).with_for_update(key_share=True)).mappings().first()
+    row = tx.execute(_LOCK, {"of_run": run_id}).mappings().first()
     if row is None:
         raise NotFound("run", run_id)
     return row
