@@ -5,11 +5,15 @@ most do, by plain arithmetic: on so few numbers, operations of torch cost more. 
 the same inputs, to the bit.
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
+
+Encoded: TypeAlias = "array[float] | Tensor"  # [F] float32: one row's inputs
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,11 @@ class Prediction:
     target: Target
     outputs: Tensor
 
+    def each(self) -> "list[Prediction]":
+        """Of the rows one by one."""
+        rows = range(len(self.outputs))
+        return [self] if len(rows) == 1 else [Prediction(self.target, self.outputs[row : row + 1]) for row in rows]
+
     def values(self) -> Tensor:
         """[N, T] float64: a regression's numbers, in their own units."""
         return self.target.numbers(self.outputs)
@@ -90,7 +95,13 @@ class Model:
 
     def predict(self, columns: Table | Cells | Row) -> Prediction:
         """A row's answer is the same bytes whatever rows come with it. Raises UnusableColumn as `encode` does."""
+        if isinstance(columns, Row):
+            return self.predict_together([columns])
         return self.answer(self.preprocessing.encode(columns))
+
+    def predict_together(self, rows: Sequence[Row]) -> Prediction:
+        """Of at most FEW_ROWS rows."""
+        return Prediction(self.target, self._forward.few([self.preprocessing.encode_row(row) for row in rows]))
 
     def answer(self, inputs: Tensor) -> Prediction:
         """To rows that are encoded by its own preprocessing."""
@@ -122,8 +133,19 @@ class MeanModel:
 
     def predict(self, columns: Table | Cells | Row) -> Prediction:
         """As a `Model` does; rows are encoded once for all networks that share a preprocessing."""
-        every = {id(part.preprocessing): part.preprocessing for part in self.parts}
-        inputs = {key: preprocessing.encode(columns) for key, preprocessing in every.items()}
+        return self._answer({key: each.encode(columns) for key, each in self._preprocessings.items()})
+
+    def predict_together(self, rows: Sequence[Row]) -> Prediction:
+        """Of a few rows."""
+        several = {key: torch.cat([each.encode(row) for row in rows]) for key, each in self._preprocessings.items()}
+        return self._answer(several)
+
+    @property
+    def _preprocessings(self) -> dict[int, Preprocessing]:
+        return {id(part.preprocessing): part.preprocessing for part in self.parts}
+
+    def _answer(self, inputs: Mapping[int, Tensor]) -> Prediction:
+        """To rows encoded by each preprocessing, by its id."""
         rows = len(next(iter(inputs.values())))
         widest = self.target.width * len(self.parts)
         piece = max(BLOCK_ROWS, _HELD_NUMBERS // widest // BLOCK_ROWS * BLOCK_ROWS)

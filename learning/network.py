@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from learning.batches import Block
+from learning.cells import Encoded
 from learning.embeddings import Embeddings
 from learning.layers import Layer, affine
 from learning.layout import Layout, padded
@@ -29,6 +30,7 @@ BLOCK_ROWS = 64
 FEW_ROWS = 16
 
 _HELD_NUMBERS = 1 << 18  # of a layer's outputs at a time: more members than that are computed one lot after another
+_EVERYONE = slice(None)
 _IDLE = 2  # rooms kept of each size: a small request costs half as much if it finds one
 
 
@@ -52,7 +54,7 @@ class Network:
         if last is not None:
             self.layers[-1].lay_out(last)
         if self.embeddings is None:
-            y: Sequence[Tensor] = [each.expand(self.members, -1, -1) for each in inputs]
+            y = inputs if self.members == 1 else [each.expand(self.members, -1, -1) for each in inputs]
         else:
             y = self.embeddings.forward(inputs)
         self.fed = []
@@ -169,6 +171,7 @@ class Predictor:
         for row, tensors in zip(self.weights, members, strict=True):
             row.copy_(flat_of(self.layout, {name: tensor.unsqueeze(0) for name, tensor in tensors.items()})[0])
         widest = max(padded(inputs), *(layer.padded_units for layer in self.layout.layers))
+        self._members, self._width = len(members), inputs
         self._together = max(1, _HELD_NUMBERS // (BLOCK_ROWS * widest))  # members
         self._idle: dict[int, list[_Room]] = {FEW_ROWS: [], BLOCK_ROWS: []}
 
@@ -176,14 +179,22 @@ class Predictor:
         """The first network's outputs [N, out] for [N, F]."""
         return self.each(inputs)[0]
 
+    def few(self, rows: Sequence[Encoded]) -> Tensor:
+        """The outputs [N, out] of one network alone for at most FEW_ROWS rows."""
+        room = self._room(FEW_ROWS, _EVERYONE)
+        with torch_threads(1):
+            found = room.compute_few(rows)
+        self._give_back(room)
+        return found
+
     def each(self, inputs: Tensor) -> Tensor:
         """Every network's outputs [K, N, out] for [N, F], or for inputs of each [K, N, F]."""
         given = inputs.unsqueeze(0) if inputs.dim() == 2 else inputs
-        members, rows = len(self.weights), given.shape[1]
+        members, rows = self._members, given.shape[1]
         found = inputs.new_empty(members, rows, self.layout.outputs)
-        with torch_threads(1), torch.inference_mode():
+        with torch_threads(1):
             if members <= self._together and rows <= BLOCK_ROWS:
-                self._compute(given, slice(None), found)
+                self._compute(given, _EVERYONE, found)
                 return found
             for first in range(0, members, self._together):
                 some = slice(first, first + self._together)
@@ -195,44 +206,51 @@ class Predictor:
 
     def _compute(self, inputs: Tensor, members: slice, outputs: Tensor) -> None:
         """A block of at most 64 rows for these members."""
-        rows = FEW_ROWS if inputs.shape[1] <= FEW_ROWS else BLOCK_ROWS
-        idle = self._idle[rows]
-        try:
-            room = idle.pop()
-        except IndexError:
-            room = _Room(self.layout, self.weights[members], rows)
+        room = self._room(FEW_ROWS if inputs.shape[1] <= FEW_ROWS else BLOCK_ROWS, members)
         room.compute(inputs, outputs)
-        # For the next who asks, unless that one may be about other members.
-        if len(self.weights) <= self._together and len(idle) < _IDLE:
+        self._give_back(room)
+
+    def _room(self, rows: int, members: slice) -> "_Room":
+        try:
+            return self._idle[rows].pop()
+        except IndexError:
+            return _Room(self.layout, self.weights[members], self._width, rows)
+
+    def _give_back(self, room: "_Room") -> None:
+        """For the next who asks, unless that one may be about other members."""
+        idle = self._idle[room.rows]
+        if self._members <= self._together and len(idle) < _IDLE:
             idle.append(room)
 
 
 class _Room:
-    """Where a block of rows is computed for some networks."""
+    """Where a block of rows is computed for some networks.
 
-    def __init__(self, layout: Layout, weights: Tensor, rows: int) -> None:
-        self.layout, self.rows = layout, rows
+    Rows go in and outputs come out by numpy: torch lets go of Python's lock for each operation, and where other threads
+    wait for that lock, this takes longer than all the rest.
+    """
+
+    def __init__(self, layout: Layout, weights: Tensor, width: int, rows: int) -> None:
+        """`width` is that of encoded rows, in which an embedding is one number."""
+        self.rows = rows
         self.network = Network(layout, weights, rows)
-        self.blocks: dict[int, Tensor] = {}  # by how many members' inputs they hold: one for all, or each its own
-        self.alone: dict[int, tuple[Tensor, Tensor]] = {}  # the views of one row, which is what most ask for
+        self.found = self.network.layers[-1].outputs[0].numpy()[:, :, : layout.outputs]
+        self.block = weights.new_zeros(1, rows, padded(width))
+        self.entries = self.block.numpy()[:, :, :width]
 
     def compute(self, inputs: Tensor, outputs: Tensor) -> None:
         """From [K or 1, n, F] to [K, n, out], n rows or fewer; what then stands in the other rows is of no account."""
         given, rows, width = inputs.shape
-        block = self.blocks.get(given)
-        if block is None:
-            block = self.blocks[given] = inputs.new_zeros(given, self.rows, padded(width))
-        alone = self.alone.get(given)
-        if rows != 1:
-            entry, found = self._views(block, rows, width)
-        elif alone is not None:
-            entry, found = alone
-        else:
-            entry, found = self.alone[given] = self._views(block, rows, width)
-        entry.copy_(inputs)
-        self.network.forward([block])
-        outputs.copy_(found)
+        if given > len(self.block):  # each network has its own
+            self.block = inputs.new_zeros(given, self.rows, padded(width))
+            self.entries = self.block.numpy()[:, :, :width]
+        self.entries[:given, :rows] = inputs.numpy()
+        self.network.forward([self.block[:given]])
+        outputs.numpy()[:] = self.found[:, :rows]
 
-    def _views(self, block: Tensor, rows: int, width: int) -> tuple[Tensor, Tensor]:
-        """Of the block and of the outputs, what so many rows fill."""
-        return block[:, :rows, :width], self.network.layers[-1].outputs[0][:, :rows, : self.layout.outputs]
+    def compute_few(self, rows: Sequence[Encoded]) -> Tensor:
+        """[n, out] of one network."""
+        for place, row in enumerate(rows):
+            self.entries[0, place] = row
+        self.network.forward([self.block])
+        return torch.from_numpy(self.found[0, : len(rows)].copy())

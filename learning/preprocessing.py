@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from learning.cells import Cells, Row
+from learning.cells import Cells, Encoded, Row
 from learning.columns import DatetimeColumn, NumericColumn, Table, column_of, take
 from learning.errors import NoUsableFeature
 from learning.features import (
@@ -79,7 +79,8 @@ class Preprocessing:
         Raises UnusableColumn where a feature's column is not in the table or holds text instead of numbers.
         """
         if isinstance(columns, Row):
-            return self._encode_cells(columns.cells) if self._plan.timed else self._row_encoding.encode(columns)
+            found = self.encode_row(columns)
+            return (found if isinstance(found, Tensor) else torch.frombuffer(found, dtype=torch.float32)).view(1, -1)
         if isinstance(columns, Cells):
             return self._encode_cells(columns)
         table = {name: column_of(columns, name) for name in self.features}
@@ -92,6 +93,10 @@ class Preprocessing:
             chosen = block if rows is None else rows[block]
             inputs[block] = self._encode({name: take(column, chosen) for name, column in table.items()})
         return inputs
+
+    def encode_row(self, row: Row) -> Encoded:
+        """What `encode` makes of one row."""
+        return self._encode_cells(row.cells)[0] if self._plan.timed else self._row_encoding.encode(row)
 
     def _encode(self, table: Table) -> Tensor:
         plan = self._plan

@@ -4,12 +4,11 @@ Where times are among the features their courses are computed by torch, and so i
 """
 
 import math
+import sys
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from functools import cached_property
 
 from learning.cells import Row
 from learning.numeric import Number
@@ -27,8 +26,24 @@ class RowEncoding:
     width: int
     farthest: float | None
 
-    def encode(self, row: Row) -> Tensor:
-        """[1, width] float32."""
+    def encode(self, row: Row) -> "array[float]":
+        """[width] float32."""
+        if self._scales is not None:
+            scaled = [(value - shift) / scale for value, (shift, scale) in zip(row.numbers, self._scales, strict=False)]
+            farthest = sys.float_info.max if self.farthest is None else self.farthest
+            if all([-farthest <= each <= farthest for each in scaled]):  # noqa: C419 - none is missing, or drawn in
+                return array("f", scaled)
+        return array("f", self._inputs(row))
+
+    @cached_property
+    def _scales(self) -> Sequence[tuple[float, float]] | None:
+        """What is taken from each number, and what it is divided by, where that is all that the inputs are."""
+        plain = all(number.valued and not number.flagged and not number.clipped for _, number, _, _ in self.numbers)
+        if self.codes or not plain or [place for place, *_ in self.numbers] != list(range(self.width)):
+            return None
+        return [(number.shift, number.scale) for _, number, _, _ in self.numbers]
+
+    def _inputs(self, row: Row) -> list[float]:
         inputs = [0.0] * self.width
         farthest, numbers, codes = self.farthest, row.numbers, row.codes
         for place, number, value_at, flag_at in self.numbers:
@@ -50,4 +65,4 @@ class RowEncoding:
                 inputs[picked[codes[place]]] = 1.0
             else:
                 inputs[embedded] = picked[codes[place]]
-        return torch.frombuffer(array("f", inputs), dtype=torch.float32).view(1, -1)
+        return inputs

@@ -20,7 +20,7 @@ from learning.cells import Cells, Row
 from learning.model import Inputs
 from service.problems import Errors, Invalid
 
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
 _MOST_ERRORS = 100
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -129,7 +129,7 @@ class Reader:
                             return None
             numbers = [_NAN if (value := values[place]) is None else float(value) for place in self._numbers]
             codes = [found.get(row[place], unknown) for place, found, unknown in self._codes]
-        if not all([-_LARGEST <= value <= _LARGEST or value != value for value in numbers]):  # noqa: C419, PLR0124
+        if not all([-LARGEST <= value <= LARGEST or value != value for value in numbers]):  # noqa: C419, PLR0124
             return None
         return Row(numbers, codes)
 
@@ -152,7 +152,7 @@ class Reader:
             numbers = np.array([columns[place] for place in self._numbers], dtype=np.float64).reshape(-1, len(rows)).T
             coded = [[codes.get(value, unknown) for value in columns[place]] for place, codes, unknown in self._codes]
             codes = np.array(coded, dtype=np.int64).reshape(-1, len(rows)).T
-        if (np.abs(numbers) > _LARGEST).any():
+        if (np.abs(numbers) > LARGEST).any():
             return None
         return Cells(torch.from_numpy(numbers), torch.from_numpy(codes))
 
@@ -184,7 +184,7 @@ def _field(feature: Input) -> _Field:
     name = feature["name"]
     match feature["type"]:
         case "numeric":
-            return _Field(name, _NUMBER, f"a number within ±{_LARGEST:.4g}, or null", _is_within)
+            return _Field(name, _NUMBER, f"a number within ±{LARGEST:.4g}, or null", _is_within)
         case "boolean":
             return _Field(name, _or_null(bool), "true, false or null")
         case "datetime":
@@ -203,7 +203,7 @@ def _codes(categories: Sequence[Any]) -> tuple[Mapping[Any, int], int]:
 
 
 def _is_within(number: float) -> bool:
-    return abs(number) <= _LARGEST
+    return abs(number) <= LARGEST
 
 
 def _is_time(text: str) -> bool:

@@ -8,21 +8,22 @@ refusal is made in one place.
 """
 
 import re
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from typing import Any
 
 from werkzeug.routing import Map
 
-from learning.model import MeanModel, Model
+from learning.cells import Cells, Row
+from learning.model import Prediction
 from service import access, answers, strict_json
 from service.blueprint import Id, Ref
 from service.parts import Parts
 from service.schemas.predictions import MOST_INSTANCES
-from service.serving import prediction
-from service.serving.instances import columns_of
+from service.serving import number_rows, prediction
+from service.serving.company import Asked, Company, Question
+from service.serving.instances import Input, columns_of
 from service.serving.prediction import Options
 from store import runs
 from store.database import Database
@@ -36,7 +37,7 @@ _MEDIA = frozenset({answers.JSON, f"{answers.JSON}; charset=utf-8", f"{answers.J
 _ACCEPTED = frozenset({"", "*/*", answers.JSON, f"{answers.JSON}, */*", f"{answers.JSON}, text/plain, */*"})
 _UNUSUAL = ("HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT")
 _PATH = re.compile(rf"/v1/(?:models/(?P<ref>{Ref.regex})|runs/(?P<run>{Id(Map(), 'run').regex}))/predictions")
-_OPTIONS = frozenset({"instances", "probabilities", "interval"})
+_NAMES = frozenset({"instances", "probabilities", "interval"})
 
 
 class Wire:
@@ -47,9 +48,7 @@ class Wire:
         self._parts = parts
         self._door = door
         self._runs = KeptRuns(parts.database)
-        # Each operation of torch lets go of the interpreter's lock and asks for it again. Threads that predict at the
-        # same time spend half of their time handing it round; taking turns, they answer twice as many.
-        self._turn = threading.Lock()
+        self._company = Company(_read, _tell)
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "POST":
@@ -92,21 +91,9 @@ class Wire:
         try:
             if len(body) != length:
                 return None
-            with self._turn:
-                return _predicted(model, body, by)
+            return self._company.answer(Asked(model, body, by))
         except Exception:  # noqa: BLE001 - as above
             return None
-
-
-def _predicted(model: Model | MeanModel, body: bytes, by: Mapping[str, Any]) -> bytes | None:
-    """None for what is not plainly right; raises what the view would."""
-    asked = strict_json.parse_large(body)
-    options = _options(asked)
-    if options is None:
-        return None
-    prediction.check(model, options)
-    found = model.predict(columns_of(asked["instances"], model.inputs))
-    return answers.encoded({**prediction.told(found, model.calibration, options), **by})
 
 
 def _is_plain(environ: Environ) -> bool:
@@ -119,20 +106,43 @@ def _is_plain(environ: Environ) -> bool:
         and length.isdigit()
         and len(length) < 8
         and 0 < int(length) <= _MOST_BYTES
-        and not any(name in environ for name in _UNUSUAL)
+        and environ.keys().isdisjoint(_UNUSUAL)
     )
 
 
-def _options(asked: dict[str, Any]) -> Options | None:
+def _read(asked: Asked) -> Question | None:
+    """None for what is not plainly right; raises what the view would."""
+    inputs = asked.model.inputs
+    found, rows = number_rows.read(asked.body, inputs, _NAMES) or _objects(asked.body, inputs)
+    options = _options(found)
+    if options is None or rows is None or rows.rows > MOST_INSTANCES:
+        return None
+    prediction.check(asked.model, options)
+    return Question(asked, options, rows)
+
+
+def _objects(body: bytes, inputs: Sequence[Input]) -> tuple[dict[str, Any], Cells | Row | None]:
+    """What stands beside the instances, and these; None where they are not plainly right. Raises Malformed, Invalid."""
+    found = strict_json.parse_large(body)
+    instances = found.pop("instances", None)
+    if type(instances) is not list or not 1 <= len(instances) <= MOST_INSTANCES:
+        return found, None
+    return found, columns_of(instances, inputs)
+
+
+def _options(found: dict[str, Any]) -> Options | None:
     """What `PredictionIn` would make of it, where it is plainly right."""
-    instances, probabilities, interval = (asked.get(name) for name in ("instances", "probabilities", "interval"))
-    if not asked.keys() <= _OPTIONS or type(instances) is not list or not 1 <= len(instances) <= MOST_INSTANCES:
+    if not found.keys() <= _NAMES or not isinstance(found.get("probabilities", False), bool):
         return None
-    if not isinstance(asked.get("probabilities", False), bool):
-        return None
+    interval = found.get("interval")
     if interval is not None and not (type(interval) is float and 0.0 < interval < 1.0):
         return None
-    return Options(bool(probabilities), interval, None)
+    return Options(found.get("probabilities", False), interval, None)
+
+
+def _tell(question: Question, found: Prediction) -> bytes:
+    asked = question.asked
+    return answers.encoded({**prediction.told(found, asked.model.calibration, question.options), **asked.by})
 
 
 class NoneKept(LookupError):

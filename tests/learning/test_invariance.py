@@ -149,6 +149,13 @@ def test_a_row_has_the_same_bytes_alone_and_among_a_thousand_in_any_order(seed, 
         alone = these(whole, slice(row, row + 1))
         for each in (alone, Row(alone.numbers[0].tolist(), alone.codes[0].tolist())):
             assert said(model.predict(each)) == [expected[row]]
+    company = drawn.sample(range(ROWS), FEW_ROWS)
+    few = these(whole, company)
+    several = [Row(*each) for each in zip(few.numbers.tolist(), few.codes.tolist(), strict=True)]
+    for count in (1, 3, FEW_ROWS):
+        together = model.predict_together(several[:count])
+        assert said(together) == [expected[row] for row in company[:count]]
+        assert [said(each) for each in together.each()] == [[expected[row]] for row in company[:count]]
     for count in (2, FEW_ROWS - 1, FEW_ROWS, FEW_ROWS + 1, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 100):
         some = torch.randperm(ROWS)[:count]
         assert said(model.predict(these(whole, some))) == [expected[row] for row in some.tolist()]
