@@ -30,7 +30,7 @@ class Figures:
 _LOOK_SECONDS = 0.25
 _WRITE_SECONDS = 1.0  # within an epoch that takes long
 _MEMBERS_A_SECOND = 1_000  # rows written: a large population's members are told of less often
-_TIMES = 80  # what a report took is followed by so many times that of training
+_TIMES = 40  # what a report took is followed by so many times that of training
 _QUIET_SECONDS = 10.0  # at most
 
 

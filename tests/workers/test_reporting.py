@@ -142,7 +142,7 @@ def test_a_report_that_took_long_is_followed_by_many_times_that_of_training(repo
     told(reporter, clock, 1)
     reporter.take(pulse(2))
     report = reporter.report(pulse(2))
-    clock.now += 0.05
+    clock.now += 0.1
     reporter.written(report)
     reporter.take(pulse(3))
     clock.now += 3.9
