@@ -88,6 +88,11 @@ class Model:
             for feature in self.preprocessing.fitted
         )
 
+    @cached_property
+    def size(self) -> int:
+        """How many numbers its weights are."""
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
     @property
     def is_finite(self) -> bool:
         """False of a member that failed before it had weights to keep."""
@@ -126,6 +131,11 @@ class MeanModel:
     @property
     def inputs(self) -> Inputs:
         return self.parts[0].inputs
+
+    @cached_property
+    def size(self) -> int:
+        """How many numbers the weights of all of them are."""
+        return sum(part.size for part in self.parts)
 
     @property
     def is_finite(self) -> bool:

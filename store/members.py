@@ -13,7 +13,6 @@ from store.tables import Sha256, members, runs
 
 SORTS = ("index", "value")  # value: the best first, those without one last
 
-
 _PLACE = and_(members.c.run_id == bindparam("of_run"), members.c.index == bindparam("of_index"))
 # A run that is extended has the weights it had until it ends again.
 _KEPT = func.coalesce(bindparam("kept_sha256", type_=Sha256), members.c.weights_sha256)

@@ -17,7 +17,9 @@ from learning.model import MeanModel, Model, Prediction
 from learning.network import FEW_ROWS
 from service.serving.prediction import Options
 
-LARGE_BYTES = 128 << 10  # of a larger body most of the time is torch's own, in nobody's way; in turns it would be
+# With a larger body, or a larger model, most of the time is torch's own and in nobody's way; in turns it would be.
+LARGE_BYTES = 128 << 10
+LARGE_MODEL = 1 << 18  # numbers
 
 Made = TypeVar("Made")
 
@@ -50,7 +52,8 @@ class Company:
         self._waiting: deque[Asked] = deque()
 
     def answer(self, mine: Asked) -> bytes | None:
-        if len(mine.body) > LARGE_BYTES:
+        """None where others must answer. Raises what the model raises."""
+        if len(mine.body) > LARGE_BYTES or mine.model.size > LARGE_MODEL:
             self._answer([mine])
             return mine.content
         self._waiting.append(mine)

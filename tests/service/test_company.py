@@ -11,7 +11,7 @@ import torch
 from learning.cells import Cells, Row
 from learning.model import Prediction
 from learning.network import FEW_ROWS
-from service.serving.company import LARGE_BYTES, Asked, Company, Question
+from service.serving.company import LARGE_BYTES, LARGE_MODEL, Asked, Company, Question
 from service.serving.prediction import Options
 from tests.workers.running import wait_for
 
@@ -26,6 +26,7 @@ class Watched:
     may_answer: threading.Event = field(default_factory=threading.Event)
     asked: list[int] = field(default_factory=list)
     fails: bool = False
+    size: int = 0
 
     def predict_together(self, rows: list[Row]) -> Prediction:
         self.asked.append(len(rows))
@@ -114,9 +115,9 @@ def test_a_failure_of_the_model_is_raised_by_one_and_left_to_others_by_the_rest(
     assert company.answer(Asked(model, b"5", {})) == b"5", "the turn was given back"
 
 
-def test_a_large_body_waits_for_nobody(company, threads):
-    model = Watched()
+def test_a_large_body_and_a_large_model_wait_for_nobody(company, threads):
+    model, large = Watched(), Watched(size=LARGE_MODEL + 1)
     ask_behind_one(company, threads, (model, 0))
-    large = b"1 2" + b" " * LARGE_BYTES
-    assert company.answer(Asked(model, large, {})) == b"1 2"
+    for asked in (Asked(model, b"1 2" + b" " * LARGE_BYTES, {}), Asked(large, b"1 2", {})):
+        assert threads.submit(company.answer, asked).result(5) == b"1 2"
     model.may_answer.set()
