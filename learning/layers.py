@@ -3,14 +3,15 @@
 A batch comes as blocks of at most 512 rows; all but batch normalization takes them one by one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from learning.activations import ACTIVATIONS
 from learning.batches import Block
-from learning.layout import LayerLayout
+from learning.layout import OUTPUT_ACTIVATION, LayerLayout
 from learning.normalization import NORMALIZATIONS, Normalization
 
 CONTRACTION = 512  # the longest sum inside one matrix product; from about 800 on, MKL cuts it up by thread
@@ -56,6 +57,20 @@ class Layer:
                 torch.mul(out, batch[place].kept[self.index], out=self.thinned[place])
         fed = self.outputs if batch is None else self.thinned
         return fed if len(fed) == len(inputs) else fed[: len(inputs)]
+
+    def steps(self, y: Tensor) -> Iterator[Callable[[], object]]:
+        """What `forward` does to one block without a batch, to be done again whenever `y` has changed."""
+        sums, out = self.sums[0], self.outputs[0]
+        if y.shape[2] <= CONTRACTION:
+            yield partial(torch.baddbmm, self.bias, y, self.weight, out=sums)
+        else:
+            yield partial(affine, y, self.weight, self.bias, out=sums)
+        if self.normalization is not None:
+            yield partial(self.normalization.forward, [sums], None)
+        if self.activation.keeps_sums:
+            yield partial(out.copy_, sums)
+        if self.layout.activation != OUTPUT_ACTIVATION:
+            yield partial(self.activation.forward, out, self.mask)
 
     def backward(self, deltas: Sequence[Tensor], batch: Sequence[Block]) -> tuple[Tensor, Tensor] | None:
         """Turn ∂E/∂(what the next layer was fed) into ∂E/∂h in place; ∂E/∂scale and ∂E/∂shift where there are such."""

@@ -20,6 +20,7 @@ from learning.targets import Target
 from learning.vocabulary import Value
 
 SMALLEST = torch.finfo(torch.float64).tiny
+_FEW_NUMBERS = 128  # Python is done with them before torch is
 _HELD_NUMBERS = 1 << 20  # of several networks' outputs held at a time: rows are answered in pieces
 
 
@@ -32,8 +33,8 @@ class Prediction:
 
     def each(self) -> "list[Prediction]":
         """Of the rows one by one."""
-        rows = range(len(self.outputs))
-        return [self] if len(rows) == 1 else [Prediction(self.target, self.outputs[row : row + 1]) for row in rows]
+        rows = self.outputs.shape[0]
+        return [self] if rows == 1 else [Prediction(self.target, self.outputs[row : row + 1]) for row in range(rows)]
 
     def values(self) -> Tensor:
         """[N, T] float64: a regression's numbers, in their own units."""
@@ -53,20 +54,25 @@ class Prediction:
         """As the API answers: a number (an array where the target is a list), a label, or an array of booleans."""
         if self.target.classes is not None:
             return self.labels()
-        if self.target.task == "regression" and self.target.link == "identity" and len(self.outputs) == 1:
-            # The same arithmetic as `values`, by which a row alone would be five operations of torch.
-            units = zip(self.outputs[0].tolist(), self.target.scale, self.target.shift, strict=True)
-            row = [output * scale + shift for output, scale, shift in units]
-            return [row if self.target.listed else row[0]]
+        if self.target.task == "regression" and self.target.link == "identity" and self.outputs.numel() <= _FEW_NUMBERS:
+            # The same arithmetic as `values`, which of so few would be five operations of torch.
+            if not self.target.listed:
+                (scale,), (shift,) = self.target.scale, self.target.shift
+                return [output * scale + shift for (output,) in self.outputs.tolist()]
+            units = list(zip(self.target.scale, self.target.shift, strict=True))
+            rows = [zip(row, units, strict=True) for row in self.outputs.tolist()]
+            return [[output * scale + shift for output, (scale, shift) in row] for row in rows]
         values = self.target.choices(self.outputs).bool() if self.target.task == "multilabel" else self.values()
         found: list[Any] = (values if self.target.listed else values[:, 0]).tolist()
         return found
 
 
 class Inputs(list[dict[str, Any]]):
-    """Of one model, hashed as the object that they are: who reads rows for it may keep beside them what that takes."""
+    """Of one model, and not to be changed: who reads rows for it may keep what that takes as long as they live."""
 
-    __hash__ = object.__hash__  # type: ignore[assignment]
+    @cached_property
+    def are_numbers(self) -> bool:
+        return all(each["type"] == "numeric" for each in self)
 
 
 @dataclass(frozen=True, eq=False)

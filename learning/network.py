@@ -10,7 +10,8 @@ with normalization and dropout, where a layer has them, as parts of g (see `laye
 `layout`), and B is a multiple of 16.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ BLOCK_ROWS = 64
 # Rows go through the processor's registers a handful at a time, and where a last handful is short it may be added up in
 # another order. It is as short of 16 rows as of 64: with AVX2, which takes 6 at a time, 4 of them. Of 32 it is not.
 FEW_ROWS = 16
+TWO_BLOCKS = 2 * BLOCK_ROWS
 
 _HELD_NUMBERS = 1 << 18  # of a layer's outputs at a time: more members than that are computed one lot after another
 _EVERYONE = slice(None)
@@ -62,6 +64,18 @@ class Network:
             self.fed.append(y)
             y = layer.forward(y, batch)
         return y
+
+    def steps(self, y: Tensor) -> Iterator[Callable[[], object]]:
+        """What `forward` does to one block, to be done again whenever `y` has changed.
+
+        Of a small block the work takes less time than finding out what is to be done.
+        """
+        if self.embeddings is not None or self.members > len(y):
+            yield partial(self.forward, [y])
+            return
+        for layer in self.layers:
+            yield from layer.steps(y)
+            (y,) = layer.outputs
 
 
 class Gradient:
@@ -173,7 +187,9 @@ class Predictor:
         widest = max(padded(inputs), *(layer.padded_units for layer in self.layout.layers))
         self._members, self._width = len(members), inputs
         self._together = max(1, _HELD_NUMBERS // (BLOCK_ROWS * widest))  # members
-        self._idle: dict[int, list[_Room]] = {FEW_ROWS: [], BLOCK_ROWS: []}
+        # Of one network two blocks are computed in one go, unless its tables have to be looked up in one after another.
+        self._most_rows = TWO_BLOCKS if len(members) == 1 and not embeddings else BLOCK_ROWS
+        self._idle: dict[int, list[_Room]] = {rows: [] for rows in (FEW_ROWS, BLOCK_ROWS, TWO_BLOCKS)}
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """The first network's outputs [N, out] for [N, F]."""
@@ -193,20 +209,20 @@ class Predictor:
         members, rows = self._members, given.shape[1]
         found = inputs.new_empty(members, rows, self.layout.outputs)
         with torch_threads(1):
-            if members <= self._together and rows <= BLOCK_ROWS:
+            if members <= self._together and rows <= self._most_rows:
                 self._compute(given, _EVERYONE, found)
                 return found
             for first in range(0, members, self._together):
                 some = slice(first, first + self._together)
                 own, outputs = given if len(given) == 1 else given[some], found[some]
-                for start in range(0, rows, BLOCK_ROWS):
-                    block = slice(start, start + BLOCK_ROWS)
+                for start in range(0, rows, self._most_rows):
+                    block = slice(start, start + self._most_rows)
                     self._compute(own[:, block], some, outputs[:, block])
         return found
 
     def _compute(self, inputs: Tensor, members: slice, outputs: Tensor) -> None:
-        """A block of at most 64 rows for these members."""
-        room = self._room(FEW_ROWS if inputs.shape[1] <= FEW_ROWS else BLOCK_ROWS, members)
+        """As many rows as one room may have, for these members."""
+        room = self._room(next(rows for rows in self._idle if inputs.shape[1] <= rows), members)
         room.compute(inputs, outputs)
         self._give_back(room)
 
@@ -224,7 +240,7 @@ class Predictor:
 
 
 class _Room:
-    """Where a block of rows is computed for some networks.
+    """Where a block of rows is computed for some networks; or two for one network, which is then there twice.
 
     Rows go in and outputs come out by numpy: torch lets go of Python's lock for each operation, and where other threads
     wait for that lock, this takes longer than all the rest.
@@ -233,24 +249,35 @@ class _Room:
     def __init__(self, layout: Layout, weights: Tensor, width: int, rows: int) -> None:
         """`width` is that of encoded rows, in which an embedding is one number."""
         self.rows = rows
-        self.network = Network(layout, weights, rows)
-        self.found = self.network.layers[-1].outputs[0].numpy()[:, :, : layout.outputs]
-        self.block = weights.new_zeros(1, rows, padded(width))
-        self.entries = self.block.numpy()[:, :, :width]
+        blocks = max(1, rows // BLOCK_ROWS)
+        self.network = Network(layout, weights.expand(blocks * len(weights), -1), rows // blocks)
+        outputs = self.network.layers[-1].outputs[0].view(len(weights), rows, -1)
+        self.found = outputs.numpy()[:, :, : layout.outputs]
+        self.block = weights.new_zeros(blocks, rows // blocks, padded(width))
+        self.entries = self.block.view(1, rows, -1).numpy()[:, :, :width]
+        self.steps = list(self.network.steps(self.block))
 
     def compute(self, inputs: Tensor, outputs: Tensor) -> None:
         """From [K or 1, n, F] to [K, n, out], n rows or fewer; what then stands in the other rows is of no account."""
         given, rows, width = inputs.shape
-        if given > len(self.block):  # each network has its own
+        if given > len(self.entries):  # each network has its own
             self.block = inputs.new_zeros(given, self.rows, padded(width))
             self.entries = self.block.numpy()[:, :, :width]
         self.entries[:given, :rows] = inputs.numpy()
-        self.network.forward([self.block[:given]])
+        if given == len(self.entries) == 1:
+            self._forward()
+        else:
+            self.network.forward([self.block[:given]])
         outputs.numpy()[:] = self.found[:, :rows]
 
     def compute_few(self, rows: Sequence[Encoded]) -> Tensor:
         """[n, out] of one network."""
         for place, row in enumerate(rows):
             self.entries[0, place] = row
-        self.network.forward([self.block])
+        self._forward()
         return torch.from_numpy(self.found[0, : len(rows)].copy())
+
+    def _forward(self) -> None:
+        """Of the block as it was when the room was made."""
+        for step in self.steps:
+            step()

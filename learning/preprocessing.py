@@ -109,12 +109,23 @@ class Preprocessing:
 
     def _encode_cells(self, cells: Cells) -> Tensor:
         if cells.rows <= BLOCK:
-            return self._inputs(cells.rows, *self._read(cells))
+            found = self._scaled(cells)
+            return self._inputs(cells.rows, *self._read(cells)) if found is None else found
         inputs = torch.empty(cells.rows, self.width, dtype=torch.float32)
         for start in range(0, cells.rows, BLOCK):
             block = slice(start, start + BLOCK)
             inputs[block] = self._encode_cells(Cells(cells.numbers[block], cells.codes[block]))
         return inputs
+
+    def _scaled(self, cells: Cells) -> Tensor | None:
+        """The inputs where they are nothing but scaled numbers, none missing and none drawn in; else None."""
+        most = self._row_encoding.most
+        if self._row_encoding.scales is None or not cells.rows:
+            return None
+        scaled = cells.numbers[:, : self.width].sub(self._plan.shift).div_(self._plan.scale)
+        entries = scaled.numpy()
+        # If one is missing, both are NaN.
+        return scaled.float() if -most <= entries.min() and entries.max() <= most else None
 
     def _read(self, cells: Cells) -> tuple[Tensor | None, Tensor | None]:
         """What `_inputs` asks for."""
@@ -135,7 +146,6 @@ class Preprocessing:
     def _inputs(self, rows: int, values: Tensor | None, picked: Tensor | None) -> Tensor:
         """[N, width] of `values` [N, numbers of all `numeric`] and `picked` [N, categorical], as a plan has them."""
         plan = self._plan
-        inputs = torch.zeros(rows, self.width)
         if values is not None:
             there = values.isfinite()
             scaled = torch.where(there, values, plan.fill).sub_(plan.shift).div_(plan.scale)
@@ -145,6 +155,8 @@ class Preprocessing:
                 scaled = torch.where(plan.clipped, smooth_clip(scaled), scaled)
             if plan.plain:
                 return scaled.float()
+        inputs = torch.zeros(rows, self.width)
+        if values is not None:
             inputs.index_copy_(1, plan.value_at, _chosen(scaled, plan.valued).float())
             if len(plan.flagged):
                 inputs.index_copy_(1, plan.flag_at, _chosen(there, plan.flagged).logical_not().float())

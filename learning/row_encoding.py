@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import sub, truediv
 
 from learning.cells import Row
 from learning.numeric import Number
@@ -28,20 +29,27 @@ class RowEncoding:
 
     def encode(self, row: Row) -> "array[float]":
         """[width] float32."""
-        if self._scales is not None:
-            scaled = [(value - shift) / scale for value, (shift, scale) in zip(row.numbers, self._scales, strict=False)]
-            farthest = sys.float_info.max if self.farthest is None else self.farthest
-            if all([-farthest <= each <= farthest for each in scaled]):  # noqa: C419 - none is missing, or drawn in
+        if self.scales is not None:
+            shift, scale = self.scales
+            scaled = list(map(truediv, map(sub, row.numbers, shift), scale))
+            # None is drawn in; nor missing, for with one the sum would be NaN.
+            if -self.most <= min(scaled) and max(scaled) <= self.most and math.isfinite(sum(scaled)):
                 return array("f", scaled)
         return array("f", self._inputs(row))
 
     @cached_property
-    def _scales(self) -> Sequence[tuple[float, float]] | None:
-        """What is taken from each number, and what it is divided by, where that is all that the inputs are."""
+    def most(self) -> float:
+        """What a scaled number is at most, and its negative at least, where it is not missing and not drawn in."""
+        return sys.float_info.max if self.farthest is None else self.farthest
+
+    @cached_property
+    def scales(self) -> tuple[Sequence[float], Sequence[float]] | None:
+        """What is taken from each number, and what it is then divided by, where that is all that the inputs are."""
         plain = all(number.valued and not number.flagged and not number.clipped for _, number, _, _ in self.numbers)
         if self.codes or not plain or [place for place, *_ in self.numbers] != list(range(self.width)):
             return None
-        return [(number.shift, number.scale) for _, number, _, _ in self.numbers]
+        scaled = [number for _, number, _, _ in self.numbers]
+        return [number.shift for number in scaled], [number.scale for number in scaled]
 
     def _inputs(self, row: Row) -> list[float]:
         inputs = [0.0] * self.width

@@ -6,13 +6,14 @@ and never at a later call: it looks as if the vector library chose its kernel fo
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
+_AS_IT_IS = nullcontext()
 
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
+
+def torch_threads(count: int) -> AbstractContextManager[None]:
     """Within this block the calling thread's torch operations use `count` threads.
 
     Torch keeps the number per thread of the process and, beside it, the number that a thread takes which has not
@@ -20,10 +21,12 @@ def torch_threads(count: int) -> Iterator[None]:
     thread starts with: that can cost such a thread speed, never another bit, for all that computes in `learning`
     stands in such a block.
     """
+    return _AS_IT_IS if torch.get_num_threads() == count else _changed(count)
+
+
+@contextmanager
+def _changed(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
-    if before == count:
-        yield
-        return
     torch.set_num_threads(count)
     try:
         yield

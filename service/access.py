@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from secrets import token_hex
+from random import getrandbits
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -90,7 +90,8 @@ class Door:
 
     def admit_again(self, environ: Mapping[str, Any]) -> Admitted:
         """As `admit`, but whoever was admitted less than a second ago is not asked about; a refusal is never old."""
-        named = hashlib.sha256(environ.get("HTTP_AUTHORIZATION", "").encode(errors="surrogatepass")).digest()
+        secret = environ.get("HTTP_AUTHORIZATION")
+        named = hashlib.sha256(secret.encode(errors="surrogatepass")).digest() if secret else b""
         found, asked_at = self._remembered.get(named), time.monotonic()
         if found is None or asked_at - found[0] > _REMEMBERED_SECONDS:
             try:
@@ -125,8 +126,8 @@ class _FirstKey:
 
 def request_id(environ: Mapping[str, Any]) -> str:
     """The caller's, if it is a sane one, or a new one."""
-    asked: str = environ.get("HTTP_X_REQUEST_ID", "")
-    return asked if _SANE_REQUEST_ID.fullmatch(asked) else f"req_{token_hex(16)}"
+    asked: str | None = environ.get("HTTP_X_REQUEST_ID")
+    return asked if asked and _SANE_REQUEST_ID.fullmatch(asked) else f"req_{getrandbits(128):032x}"
 
 
 def told_of_every_answer(id: str) -> dict[str, str]:

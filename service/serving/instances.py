@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NoReturn
-from weakref import WeakKeyDictionary
+from weakref import finalize
 
 import numpy as np
 import torch
@@ -36,9 +36,10 @@ def columns_of(instances: Sequence[Any], inputs: Sequence[Input]) -> Cells | Row
     """
     if not isinstance(inputs, Inputs):
         return Reader(inputs).read(instances)
-    reader = _readers.get(inputs)
+    reader = _readers.get(id(inputs))
     if reader is None:
-        reader = _readers[inputs] = Reader(inputs)
+        reader = _readers[id(inputs)] = Reader(inputs)
+        finalize(inputs, _readers.pop, id(inputs), None)
     return reader.read(instances)
 
 
@@ -67,6 +68,7 @@ class Reader:
         for place, field in enumerate(self._fields):
             types.setdefault(field.types, []).append(place)
         self._types = list(types.items())
+        self._is_numbers = set(types) == {_NUMBER}
         self._numbers = [place for place, each in enumerate(inputs) if each["type"] != "categorical"]
         self._times = [place for place in self._numbers if inputs[place]["type"] == "datetime"]
         categorical = [place for place, each in enumerate(inputs) if each["type"] == "categorical"]
@@ -98,6 +100,8 @@ class Reader:
         return [list(map(record.get, self._names)) for record in instances]
 
     def _arrays(self, instances: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        if len(instances) == 1 and type(instances[0]) is list and len(instances[0]) == len(self._names):
+            return instances
         if set(map(type, instances)) != {list}:
             if not isinstance(instances[0], list):
                 raise Invalid({"instances.0": "a record of features, or an array of their values"})
@@ -110,11 +114,13 @@ class Reader:
 
     def _row(self, row: Sequence[Any]) -> Row | None:
         """None where a field is wrong."""
-        if self._types == [(_NUMBER, self._numbers)]:
+        if self._is_numbers:
             types = set(map(type, row))
+            if types == _FLOATS:
+                return Row(row, []) if min(row) >= -LARGEST and max(row) <= LARGEST else None
             if not types <= _NUMBER:
                 return None
-            numbers = row if types == _FLOATS else [_NAN if value is None else float(value) for value in row]
+            numbers = [_NAN if value is None else float(value) for value in row]
             codes: list[int] = []
         else:
             if not all([type(value) in field.types for value, field in zip(row, self._fields, strict=True)]):  # noqa: C419 - a generator costs twice as much
@@ -135,7 +141,7 @@ class Reader:
 
     def _cells(self, rows: Sequence[Sequence[Any]]) -> Cells | None:
         """None where a field is wrong."""
-        if self._types == [(_NUMBER, self._numbers)]:
+        if self._is_numbers:
             if not set(map(type, chain.from_iterable(rows))) <= _NUMBER:
                 return None
             numbers, codes = np.array(rows, dtype=np.float64), np.empty((len(rows), 0), dtype=np.int64)
@@ -164,7 +170,7 @@ class Reader:
         raise Invalid(errors)
 
 
-_readers: WeakKeyDictionary[Inputs, Reader] = WeakKeyDictionary()  # gone with the model whose inputs they are
+_readers: dict[int, Reader] = {}  # by the id of the inputs that they are for, and gone with these
 
 
 def _first_other(instances: Sequence[Any], kind: type) -> str:

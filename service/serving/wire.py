@@ -9,21 +9,22 @@ refusal is made in one place.
 
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
 from werkzeug.routing import Map
 
 from learning.cells import Cells, Row
-from learning.model import Prediction
+from learning.model import Inputs, Prediction
 from service import access, answers, strict_json
 from service.blueprint import Id, Ref
 from service.parts import Parts
 from service.schemas.predictions import MOST_INSTANCES
 from service.serving import number_rows, prediction
 from service.serving.company import Asked, Company, Question
-from service.serving.instances import Input, columns_of
+from service.serving.instances import columns_of
 from service.serving.prediction import Options
 from store import runs
 from store.database import Database
@@ -38,6 +39,7 @@ _ACCEPTED = frozenset({"", "*/*", answers.JSON, f"{answers.JSON}, */*", f"{answe
 _UNUSUAL = ("HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT")
 _PATH = re.compile(rf"/v1/(?:models/(?P<ref>{Ref.regex})|runs/(?P<run>{Id(Map(), 'run').regex}))/predictions")
 _NAMES = frozenset({"instances", "probabilities", "interval"})
+_NO_OPTIONS = Options(probabilities=False, interval=None, member=None)
 
 
 class Wire:
@@ -52,9 +54,9 @@ class Wire:
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "POST":
-            found = _PATH.fullmatch(environ["PATH_INFO"])
+            found = _named_in(environ["PATH_INFO"])
             if found is not None:
-                content = self._answer(environ, *found.groups()) if _is_plain(environ) else None
+                content = self._answer(environ, *found) if _is_plain(environ) else None
                 if content is None:
                     return self._flask(environ, start)
                 told = access.told_of_every_answer(access.request_id(environ))
@@ -96,6 +98,13 @@ class Wire:
             return None
 
 
+@lru_cache(maxsize=256)
+def _named_in(path: str) -> tuple[str | None, str | None] | None:
+    """The reference or the run that is to predict; None where the path is about something else."""
+    found = _PATH.fullmatch(path)
+    return None if found is None else (found["ref"], found["run"])
+
+
 def _is_plain(environ: Environ) -> bool:
     length = environ.get("CONTENT_LENGTH", "")
     return (
@@ -114,14 +123,15 @@ def _read(asked: Asked) -> Question | None:
     """None for what is not plainly right; raises what the view would."""
     inputs = asked.model.inputs
     found, rows = number_rows.read(asked.body, inputs, _NAMES) or _objects(asked.body, inputs)
-    options = _options(found)
+    options = _options(found) if found else _NO_OPTIONS
     if options is None or rows is None or rows.rows > MOST_INSTANCES:
         return None
-    prediction.check(asked.model, options)
+    if found:
+        prediction.check(asked.model, options)
     return Question(asked, options, rows)
 
 
-def _objects(body: bytes, inputs: Sequence[Input]) -> tuple[dict[str, Any], Cells | Row | None]:
+def _objects(body: bytes, inputs: Inputs) -> tuple[dict[str, Any], Cells | Row | None]:
     """What stands beside the instances, and these; None where they are not plainly right. Raises Malformed, Invalid."""
     found = strict_json.parse_large(body)
     instances = found.pop("instances", None)
@@ -141,8 +151,9 @@ def _options(found: dict[str, Any]) -> Options | None:
 
 
 def _tell(question: Question, found: Prediction) -> bytes:
-    asked = question.asked
-    return answers.encoded({**prediction.told(found, asked.model.calibration, question.options), **asked.by})
+    told = prediction.told(found, question.asked.model.calibration, question.options)
+    told.update(question.asked.by)
+    return answers.encoded(told)
 
 
 class NoneKept(LookupError):

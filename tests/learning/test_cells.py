@@ -1,5 +1,6 @@
 """Rows as cells have the inputs that they have as a table, to the bit."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,6 +62,23 @@ def test_an_ignored_column_takes_its_place_among_the_cells_and_no_other():
     preprocessing = fit(table)
     assert [feature.width > 0 for feature in preprocessing.fitted] == [False, False, True, True, True]
     assert preprocessing.encode(cells(preprocessing, table)).equal(preprocessing.encode(table))
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+@pytest.mark.parametrize("unusual", [3.0, NAN, 1e30, -1e30, 3e38, -3e38])
+def test_nothing_but_numbers_that_were_all_there_at_training_may_be_missing_or_far_off_later(scaling, unusual):
+    known = {name: numeric(*torch.randn(50, generator=seeded(at)).tolist()) for at, name in enumerate("abc")}
+    preprocessing = fit(known, torch.arange(50), scaling)
+    table = {"a": numeric(1, 2, 3, 4), "b": numeric(5, unusual, 7, 8), "c": numeric(9, 10, 11, 12)}
+    expected = preprocessing.encode(table)
+    found = cells(preprocessing, table)
+    assert preprocessing.encode(found).numpy().tobytes() == expected.numpy().tobytes()
+    for place, numbers in enumerate(found.numbers.tolist()):
+        assert preprocessing.encode(Row(numbers, [])).numpy().tobytes() == expected[place].numpy().tobytes()
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
 
 
 def test_many_rows_are_encoded_block_by_block_with_the_same_bytes():

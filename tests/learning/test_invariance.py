@@ -15,7 +15,7 @@ from learning.layout import Layout
 from learning.losses import example_losses, mean_loss
 from learning.metrics import per_epoch
 from learning.model import MeanModel, Model, mean_prediction
-from learning.network import BLOCK_ROWS, FEW_ROWS, predict_blocks
+from learning.network import BLOCK_ROWS, FEW_ROWS, TWO_BLOCKS, predict_blocks
 from learning.preprocessing import Preprocessing
 from learning.specs import ACTIVATIONS, LOSSES_OF_TASK, NORMALIZATIONS, LayerSpec, NetworkSpec
 from learning.targets import Target
@@ -156,7 +156,7 @@ def test_a_row_has_the_same_bytes_alone_and_among_a_thousand_in_any_order(seed, 
         together = model.predict_together(several[:count])
         assert said(together) == [expected[row] for row in company[:count]]
         assert [said(each) for each in together.each()] == [[expected[row]] for row in company[:count]]
-    for count in (2, FEW_ROWS - 1, FEW_ROWS, FEW_ROWS + 1, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 100):
+    for count in (2, *(full + more for full in (FEW_ROWS, BLOCK_ROWS, TWO_BLOCKS) for more in (-1, 0, 1))):
         some = torch.randperm(ROWS)[:count]
         assert said(model.predict(these(whole, some))) == [expected[row] for row in some.tolist()]
     table_of_few = {name: take(column, torch.tensor([7, 3])) for name, column in table.items()}

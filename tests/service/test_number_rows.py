@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learning.cells import Cells, Row
+from learning.model import Inputs
 from service import strict_json
 from service.serving import number_rows
 from service.serving.instances import LARGEST, columns_of
@@ -17,7 +18,7 @@ BLANKS = " " * number_rows.FEWEST_BYTES  # so that a body is large enough
 
 
 def inputs(width):
-    return [{"name": f"x{place}", "type": "numeric"} for place in range(width)]
+    return Inputs({"name": f"x{place}", "type": "numeric"} for place in range(width))
 
 
 def cells(rows):
@@ -97,7 +98,7 @@ def test_a_body_of_another_kind_is_left_to_others(body):
 
 def test_a_model_of_other_features_reads_by_way_of_objects():
     body = f'{{"instances":[[1,2]]}}{BLANKS}'.encode()
-    kinds = [{"name": "x", "type": "numeric"}, {"name": "y", "type": "boolean"}]
+    kinds = Inputs([{"name": "x", "type": "numeric"}, {"name": "y", "type": "boolean"}])
     assert number_rows.read(body, kinds, NAMES) is None
     assert number_rows.read(body, inputs(2), NAMES) is not None
 
@@ -107,4 +108,13 @@ def test_names_may_be_escaped_and_the_values_are_kept():
     asked, rows = number_rows.read(body, inputs(2), NAMES)
     assert asked == {"probabilities": True}
     assert isinstance(rows, Cells)
+    assert rows.numbers.equal(torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64))
+
+
+def test_rows_that_were_read_stay_as_they_are_when_others_are_read():
+    first = b'{"instances":[[1,2],[3,4]]}' + BLANKS.encode()
+    large = b'{"instances":[' + b",".join([b"[5,6]"] * (number_rows.KEPT_BYTES // 6 + 1)) + b"]}"
+    _, rows = number_rows.read(first, inputs(2), NAMES)
+    for body in (first.replace(b"1", b"7"), large, first.replace(b"2", b"8")):
+        assert number_rows.read(body, inputs(2), NAMES) is not None
     assert rows.numbers.equal(torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64))
