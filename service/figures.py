@@ -21,6 +21,9 @@ class _Scrape(Collector):
         found, now = self._figures, datetime.now(UTC)
         waited = {queue: (now - since).total_seconds() for queue, since in found.waiting_since.items()}
         yield _by("learnd_runs", "Runs that there are, by status", "status", found.runs)
+        yield _by(
+            "learnd_batch_predictions", "Batch predictions that there are, by status", "status", found.batch_predictions
+        )
         yield _by("learnd_queue_length", "Runs that wait for a worker, by queue", "queue", found.queued)
         yield _by("learnd_queue_oldest_seconds", "How long the oldest waiting run has waited", "queue", waited)
         yield GaugeMetricFamily("learnd_datasets", "Datasets that there are", value=found.datasets)

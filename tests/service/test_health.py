@@ -49,12 +49,17 @@ def test_figures_are_counted_in_the_database(caller: Caller, iris: str) -> None:
     for _ in range(3):
         caller.run(dataset, epochs=1)
     caller.train()
+    batch = {"model": "flowers", "dataset": dataset}
+    caller.client.post("/v1/models", json={"name": "flowers", "run": caller.get("/v1/runs")["data"][0]["id"]})
+    assert caller.client.post("/v1/batch-predictions", json=batch).status_code == 202
     caller.run(dataset)
     text = caller.client.get("/metrics").text
     lines = text.splitlines()
     assert 'learnd_runs{status="succeeded"} 3.0' in lines
     assert 'learnd_runs{status="queued"} 1.0' in lines
     assert 'learnd_runs{status="failed"} 0.0' in lines
+    assert 'learnd_batch_predictions{status="queued"} 1.0' in lines
+    assert 'learnd_batch_predictions{status="failed"} 0.0' in lines
     assert 'learnd_queue_length{queue="cpu"} 1.0' in lines
     assert "learnd_datasets 1.0" in lines
     assert caller.client.get("/metrics").content_type.startswith("text/plain")
