@@ -189,7 +189,7 @@ class Predictor:
         self._together = max(1, _HELD_NUMBERS // (BLOCK_ROWS * widest))  # members
         # Of one network two blocks are computed in one go, unless its tables have to be looked up in one after another.
         self._most_rows = TWO_BLOCKS if len(members) == 1 and not embeddings else BLOCK_ROWS
-        self._idle: dict[int, list[_Room]] = {rows: [] for rows in (FEW_ROWS, BLOCK_ROWS, TWO_BLOCKS)}
+        self._idle: dict[int, list[_Room]] = {FEW_ROWS: [], self._most_rows: []}
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """The first network's outputs [N, out] for [N, F]."""
@@ -222,7 +222,7 @@ class Predictor:
 
     def _compute(self, inputs: Tensor, members: slice, outputs: Tensor) -> None:
         """As many rows as one room may have, for these members."""
-        room = self._room(next(rows for rows in self._idle if inputs.shape[1] <= rows), members)
+        room = self._room(FEW_ROWS if inputs.shape[1] <= FEW_ROWS else self._most_rows, members)
         room.compute(inputs, outputs)
         self._give_back(room)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from learning.keeping import Kept, NotKept
 from learning.model import MeanModel, Model
-from learning.network import BLOCK_ROWS, FEW_ROWS
+from learning.network import FEW_ROWS
 from service.problems import Clash, Invalid
 from service.serving import kept
 from service.serving.instances import columns_of
@@ -89,8 +89,7 @@ class ServedModels:
     def _load(self, blob: str, member: int | None) -> _Ready:
         found = kept.read(self._blobs, blob)
         model = usable(found, member)
-        # Of nothing: what first predictions prepare is made now, and counted.
-        for rows in (1, FEW_ROWS + 1, BLOCK_ROWS + 1):
+        for rows in (1, FEW_ROWS + 1):  # of nothing: what first predictions prepare is made now, and counted
             model.predict(columns_of([[None] * len(model.inputs)] * rows, model.inputs))
         return _Ready(model, found.predicts, bytes_held(model))
 
