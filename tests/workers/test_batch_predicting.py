@@ -104,8 +104,8 @@ def blobs(yard: Yard) -> set[str]:
 
 @pytest.fixture
 def quick(new_yard: Callable[..., Yard]) -> Yard:
-    """With a part for every block."""
-    return new_yard(checkpoint_seconds=0.01)
+    """With a part for every block, however fast it was answered."""
+    return new_yard(checkpoint_seconds=0.0)
 
 
 @pytest.mark.parametrize("sizes", [(1_000, 64), (777, 100), (4_096, 4_096)])
