@@ -32,10 +32,12 @@ class Rival:
     port: int
     path: str
     field: str  # of the body, where the rows stand
+    acknowledged_at_once: bool = False
 
     def put(self, body: str, seconds: float) -> Taken:
+        sent = Load(self.port, self.path, body, seconds, acknowledge_at_once=self.acknowledged_at_once)
         with self.awake():
-            return load.put(Load(self.port, self.path, body, seconds))
+            return load.put(sent)
 
     @contextmanager
     def awake(self) -> Iterator[None]:
