@@ -20,7 +20,6 @@ from learning.targets import Target
 from learning.vocabulary import Value
 
 SMALLEST = torch.finfo(torch.float64).tiny
-_FEW_NUMBERS = 128  # Python is done with them before torch is
 _HELD_NUMBERS = 1 << 20  # of several networks' outputs held at a time: rows are answered in pieces
 
 
@@ -52,19 +51,26 @@ class Prediction:
 
     def predictions(self) -> list[Any]:
         """As the API answers: a number (an array where the target is a list), a label, or an array of booleans."""
+        found = self.answers()
+        told: list[Any] = found if isinstance(found, list) else found.tolist()
+        return told
+
+    def answers(self) -> Any:
+        """The same, several numbers or booleans as numpy has them: what encodes them needs no object for each."""
         if self.target.classes is not None:
             return self.labels()
-        if self.target.task == "regression" and self.target.link == "identity" and self.outputs.numel() <= _FEW_NUMBERS:
-            # The same arithmetic as `values`, which of so few would be five operations of torch.
-            if not self.target.listed:
-                (scale,), (shift,) = self.target.scale, self.target.shift
-                return [output * scale + shift for (output,) in self.outputs.tolist()]
-            units = list(zip(self.target.scale, self.target.shift, strict=True))
-            rows = [zip(row, units, strict=True) for row in self.outputs.tolist()]
-            return [[output * scale + shift for output, (scale, shift) in row] for row in rows]
-        values = self.target.choices(self.outputs).bool() if self.target.task == "multilabel" else self.values()
-        found: list[Any] = (values if self.target.listed else values[:, 0]).tolist()
-        return found
+        if self.target.task == "multilabel":
+            found = self.target.choices(self.outputs).bool().numpy()
+        elif self.target.link == "log":
+            found = self.values().numpy()
+        elif self.outputs.numel() == 1 and not self.target.listed:
+            (scale,), (shift,) = self.target.scale, self.target.shift
+            return [self.outputs.item() * scale + shift]
+        else:
+            # The same arithmetic as `values`, which of few would be three operations of torch.
+            scales, shifts = self.target.units
+            found = self.outputs.numpy() * scales + shifts
+        return found if self.target.listed else found.reshape(-1)
 
 
 class Inputs(list[dict[str, Any]]):
@@ -112,7 +118,7 @@ class Model:
 
     def predict_together(self, rows: Sequence[Row]) -> Prediction:
         """Of at most FEW_ROWS rows."""
-        return Prediction(self.target, self._forward.few([self.preprocessing.encode_row(row) for row in rows]))
+        return Prediction(self.target, self._forward([self.preprocessing.encode_row(row) for row in rows]))
 
     def answer(self, inputs: Tensor) -> Prediction:
         """To rows that are encoded by its own preprocessing."""

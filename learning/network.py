@@ -191,15 +191,14 @@ class Predictor:
         self._most_rows = TWO_BLOCKS if len(members) == 1 and not embeddings else BLOCK_ROWS
         self._idle: dict[int, list[_Room]] = {FEW_ROWS: [], self._most_rows: []}
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """The first network's outputs [N, out] for [N, F]."""
-        return self.each(inputs)[0]
-
-    def few(self, rows: Sequence[Encoded]) -> Tensor:
-        """The outputs [N, out] of one network alone for at most FEW_ROWS rows."""
-        room = self._room(FEW_ROWS, _EVERYONE)
+    def __call__(self, inputs: Tensor | list[Encoded]) -> Tensor:
+        """One network's outputs [N, out] for [N, F], or for a list of at most FEW_ROWS rows."""
+        if len(inputs) > self._most_rows:
+            assert isinstance(inputs, Tensor), "a list is of few"
+            return self.each(inputs)[0]
+        room = self._room(len(inputs), _EVERYONE)
         with torch_threads(1):
-            found = room.compute_few(rows)
+            found = room.compute_alone(inputs)
         self._give_back(room)
         return found
 
@@ -222,15 +221,17 @@ class Predictor:
 
     def _compute(self, inputs: Tensor, members: slice, outputs: Tensor) -> None:
         """As many rows as one room may have, for these members."""
-        room = self._room(FEW_ROWS if inputs.shape[1] <= FEW_ROWS else self._most_rows, members)
+        room = self._room(inputs.shape[1], members)
         room.compute(inputs, outputs)
         self._give_back(room)
 
     def _room(self, rows: int, members: slice) -> "_Room":
+        """For so many, or more."""
+        size = FEW_ROWS if rows <= FEW_ROWS else self._most_rows
         try:
-            return self._idle[rows].pop()
+            return self._idle[size].pop()
         except IndexError:
-            return _Room(self.layout, self.weights[members], self._width, rows)
+            return _Room(self.layout, self.weights[members], self._width, size)
 
     def _give_back(self, room: "_Room") -> None:
         """For the next who asks, unless that one may be about other members."""
@@ -270,10 +271,13 @@ class _Room:
             self.network.forward([self.block[:given]])
         outputs.numpy()[:] = self.found[:, :rows]
 
-    def compute_few(self, rows: Sequence[Encoded]) -> Tensor:
+    def compute_alone(self, rows: Tensor | list[Encoded]) -> Tensor:
         """[n, out] of one network."""
-        for place, row in enumerate(rows):
-            self.entries[0, place] = row
+        if isinstance(rows, list):
+            for place, row in enumerate(rows):
+                self.entries[0, place] = row
+        else:
+            self.entries[0, : len(rows)] = rows.numpy()
         self._forward()
         return torch.from_numpy(self.found[0, : len(rows)].copy())
 

@@ -119,13 +119,12 @@ class Preprocessing:
 
     def _scaled(self, cells: Cells) -> Tensor | None:
         """The inputs where they are nothing but scaled numbers, none missing and none drawn in; else None."""
-        most = self._row_encoding.most
+        most, units = self._row_encoding.most, self._units
         if self._row_encoding.scales is None or not cells.rows:
             return None
-        scaled = cells.numbers[:, : self.width].sub(self._plan.shift).div_(self._plan.scale)
-        entries = scaled.numpy()
+        scaled = (cells.numbers.numpy()[:, : self.width] - units[0]) / units[1]
         # If one is missing, both are NaN.
-        return scaled.float() if -most <= entries.min() and entries.max() <= most else None
+        return torch.from_numpy(scaled.astype("f")) if -most <= scaled.min() and scaled.max() <= most else None
 
     def _read(self, cells: Cells) -> tuple[Tensor | None, Tensor | None]:
         """What `_inputs` asks for."""
@@ -166,6 +165,11 @@ class Preprocessing:
             if len(plan.embedded):
                 inputs[:, -len(plan.embedded) :] = _chosen(picked, plan.embedded)
         return inputs
+
+    @cached_property
+    def _units(self) -> tuple[Any, Any]:
+        """Shift and scale of all numbers as numpy has them, whose operations on few rows take half of torch's time."""
+        return self._plan.shift.numpy(), self._plan.scale.numpy()
 
     @cached_property
     def _plan(self) -> "_Plan":

@@ -4,12 +4,13 @@ Where times are among the features their courses are computed by torch, and so i
 """
 
 import math
-import sys
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import sub, truediv
+
+import torch
 
 from learning.cells import Row
 from learning.numeric import Number
@@ -32,15 +33,15 @@ class RowEncoding:
         if self.scales is not None:
             shift, scale = self.scales
             scaled = list(map(truediv, map(sub, row.numbers, shift), scale))
-            # None is drawn in; nor missing, for with one the sum would be NaN.
-            if -self.most <= min(scaled) and max(scaled) <= self.most and math.isfinite(sum(scaled)):
+            # Then none is drawn in, nor missing: this is at least as much as the largest, and NaN if one is NaN.
+            if math.hypot(*scaled) <= self.most:
                 return array("f", scaled)
         return array("f", self._inputs(row))
 
     @cached_property
     def most(self) -> float:
         """What a scaled number is at most, and its negative at least, where it is not missing and not drawn in."""
-        return sys.float_info.max if self.farthest is None else self.farthest
+        return torch.finfo(torch.float32).max if self.farthest is None else self.farthest
 
     @cached_property
     def scales(self) -> tuple[Sequence[float], Sequence[float]] | None:

@@ -154,6 +154,11 @@ class Target:
         return powers / halving_sum(powers, 1).unsqueeze(1)
 
     @cached_property
+    def units(self) -> tuple[Any, Any]:
+        """Scale and shift as numpy has them."""
+        return self._scale.numpy(), self._shift.numpy()
+
+    @cached_property
     def _shift(self) -> Tensor:
         return torch.tensor(self.shift, dtype=torch.float64)
 

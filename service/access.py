@@ -130,9 +130,9 @@ def request_id(environ: Mapping[str, Any]) -> str:
     return asked if asked and _SANE_REQUEST_ID.fullmatch(asked) else f"req_{getrandbits(128):032x}"
 
 
-def told_of_every_answer(id: str) -> dict[str, str]:
+def told_of_every_answer(id: str) -> list[tuple[str, str]]:
     """The headers that every answer has."""
-    return {"X-Request-Id": id, "X-Content-Type-Options": "nosniff"}
+    return [("X-Request-Id", id), ("X-Content-Type-Options", "nosniff")]
 
 
 def register(app: Flask, door: Door) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from math import hypot
 from operator import itemgetter
 from typing import Any, NoReturn
 from weakref import finalize
@@ -116,8 +117,8 @@ class Reader:
         """None where a field is wrong."""
         if self._is_numbers:
             types = set(map(type, row))
-            if types == _FLOATS:
-                return Row(row, []) if min(row) >= -LARGEST and max(row) <= LARGEST else None
+            if types == _FLOATS and hypot(*row) <= LARGEST:  # which is at least as much as the largest
+                return Row(row, [])
             if not types <= _NUMBER:
                 return None
             numbers = [_NAN if value is None else float(value) for value in row]

@@ -137,7 +137,7 @@ def check(model: Model | MeanModel, asked: Options) -> None:
 def told(prediction: Prediction, calibration: Calibration | None, asked: Options) -> dict[str, Any]:
     """The answer, all but by which model it is; call `check` before."""
     outcomes = prediction.target.outcomes
-    found: dict[str, Any] = {"predictions": prediction.predictions()}
+    found: dict[str, Any] = {"predictions": prediction.answers()}
     if asked.probabilities:
         found["probabilities"] = prediction.probabilities().numpy()
     if outcomes is not None:

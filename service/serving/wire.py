@@ -60,10 +60,7 @@ class Wire:
                 if content is None:
                     return self._flask(environ, start)
                 told = access.told_of_every_answer(access.request_id(environ))
-                start(
-                    "200 OK",
-                    [("Content-Type", answers.JSON), ("Content-Length", str(len(content))), *told.items()],
-                )
+                start("200 OK", [("Content-Type", answers.JSON), ("Content-Length", str(len(content))), *told])
                 return [content]
         try:
             return self._flask(environ, start)
