@@ -1,4 +1,4 @@
-"""Answers in JSON: plain ones, and those that carry an ETag over their very bytes."""
+"""Answers in JSON, and files: plain ones, and those that carry an ETag over their very bytes."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from flask import Response, request
 from flask.json.provider import JSONProvider
 
 JSON = "application/json"
+BINARY = "application/octet-stream"
 
 
 class Provider(JSONProvider):
@@ -34,8 +35,18 @@ def plain(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str]
 
 def tagged(body: Mapping[str, Any]) -> Response:
     """The body with its ETag, or 304 where the caller named that one in If-None-Match."""
-    content = orjson.dumps(body)
-    response = Response(content, content_type=JSON, headers={"Cache-Control": "private, no-cache"})
-    response.set_etag(hashlib.sha256(content).hexdigest()[:32])
+    return _tagged(Response(orjson.dumps(body), content_type=JSON))
+
+
+def file(content: bytes, name: str) -> Response:
+    """The file to be kept under this name, with its ETag, or 304 as `tagged`."""
+    response = _tagged(Response(content, content_type=BINARY))
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _tagged(response: Response) -> Response:
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
     response.make_conditional(request)
     return response

@@ -1,13 +1,13 @@
 """Trained networks to take away: a member's weights, and whole models that predict without learnd."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 from flask.views import MethodView
 
 from learning.model import MeanModel, Model
+from service import answers
 from service.blueprint import Resource
 from service.openapi import FILE, IF_NONE_MATCH
 from service.parts import parts, tenant
@@ -20,14 +20,13 @@ from store.runs import Run
 
 resource = Resource("weights", __name__, url_prefix="/v1", description="Trained networks to take away")
 
-_MEDIA_TYPE = "application/octet-stream"
 _SAME = "The caller has this very file"
 
 
 @resource.route("/runs/<id('run'):id>/weights")
 class RunWeights(MethodView):
     @resource.arguments(WeightsQuery, location="query")
-    @resource.response(200, FILE, content_type=_MEDIA_TYPE)
+    @resource.response(200, FILE, content_type=answers.BINARY)
     @resource.alt_response(304, description=_SAME, success=True)
     @resource.header(IF_NONE_MATCH)
     def get(self, query: dict[str, Any], id: str) -> Response:
@@ -38,7 +37,7 @@ class RunWeights(MethodView):
             member = kept.member_of(parts().database, run, query.get("member"))
             if member is None:
                 raise _required("run", parts().models.predicts(blob))
-            return _file(kept.file_of(parts().blobs, blob, member), f"{run.id}-{member}.safetensors")
+            return answers.file(kept.file_of(parts().blobs, blob, member), f"{run.id}-{member}.safetensors")
 
         return kept.with_weights(_run(id), file)
 
@@ -46,7 +45,7 @@ class RunWeights(MethodView):
 @resource.route("/runs/<id('run'):id>/onnx")
 class RunOnnx(MethodView):
     @resource.arguments(ModelQuery, location="query")
-    @resource.response(200, FILE, content_type=_MEDIA_TYPE)
+    @resource.response(200, FILE, content_type=answers.BINARY)
     @resource.alt_response(304, description=_SAME, success=True)
     @resource.header(IF_NONE_MATCH)
     def get(self, query: dict[str, Any], id: str) -> Response:
@@ -55,7 +54,7 @@ class RunOnnx(MethodView):
         def file(run: Run) -> Response:
             member = kept.member_of(parts().database, run, query.get("member"))
             model = parts().models.get(kept.blob_of(run), member)
-            return _file(_onnx(model, _source(run.id, member)), f"{_named(run.id, member)}.onnx")
+            return answers.file(_onnx(model, _source(run.id, member)), f"{_named(run.id, member)}.onnx")
 
         return kept.with_weights(_run(id), file)
 
@@ -63,7 +62,7 @@ class RunOnnx(MethodView):
 @resource.route("/models/<ref:ref>/weights")
 class ModelWeights(MethodView):
     @resource.arguments(WeightsQuery, location="query")
-    @resource.response(200, FILE, content_type=_MEDIA_TYPE)
+    @resource.response(200, FILE, content_type=answers.BINARY)
     @resource.alt_response(304, description=_SAME, success=True)
     @resource.header(IF_NONE_MATCH)
     def get(self, query: dict[str, Any], ref: str) -> Response:
@@ -72,13 +71,14 @@ class ModelWeights(MethodView):
         member = _member(version, query.get("member"))
         if member is None:
             raise _required("model", parts().models.predicts(version.blob))
-        return _file(kept.file_of(parts().blobs, version.blob, member), f"{_named(_stem(version), member)}.safetensors")
+        content = kept.file_of(parts().blobs, version.blob, member)
+        return answers.file(content, f"{_named(_stem(version), member)}.safetensors")
 
 
 @resource.route("/models/<ref:ref>/onnx")
 class ModelOnnx(MethodView):
     @resource.arguments(ModelQuery, location="query")
-    @resource.response(200, FILE, content_type=_MEDIA_TYPE)
+    @resource.response(200, FILE, content_type=answers.BINARY)
     @resource.alt_response(304, description=_SAME, success=True)
     @resource.header(IF_NONE_MATCH)
     def get(self, query: dict[str, Any], ref: str) -> Response:
@@ -87,7 +87,7 @@ class ModelOnnx(MethodView):
         member = _member(version, query.get("member"))
         model = parts().models.get(version.blob, member)
         source = {"model": _ref(version), **_source(version.run, member)}
-        return _file(_onnx(model, source), f"{_named(_stem(version), member)}.onnx")
+        return answers.file(_onnx(model, source), f"{_named(_stem(version), member)}.onnx")
 
 
 def _run(id: str) -> Run:
@@ -137,12 +137,3 @@ def _onnx(model: Model | MeanModel, source: Mapping[str, str]) -> bytes:
     from service.exporting.onnx_file import onnx_file  # noqa: PLC0415
 
     return onnx_file(model, source)
-
-
-def _file(content: bytes, name: str) -> Response:
-    """The file with an ETag over its bytes, or 304 where the caller has it."""
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "private, no-cache"}
-    response = Response(content, content_type=_MEDIA_TYPE, headers=headers)
-    response.set_etag(hashlib.sha256(content).hexdigest()[:32])
-    response.make_conditional(request)
-    return response
