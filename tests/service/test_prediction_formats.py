@@ -2,23 +2,17 @@
 
 import csv
 import io
-import random
 from collections.abc import Callable
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 from pyarrow import ipc
 from werkzeug.test import TestResponse
 
-from learning.columns import CategoricalColumn, NumericColumn
-from service.problems import Invalid, Problem
-from service.serving import arrow_rows, csv_rows
-from service.serving.tables import table_of, texts, time_of
-from store.tabular.counting import is_finite, is_moment
+from service.serving.tables import time_of
+from tests.service.arrow_streams import stream_of
 from tests.service.callers import Caller
 
 CSV, ARROW, JSON = "text/csv", "application/vnd.apache.arrow.stream", "application/json"
@@ -75,13 +69,6 @@ def as_csv(rows: list[dict[str, Any]], **dialect: Any) -> str:
     writer = csv.writer(out, **dialect)
     writer.writerow(rows[0])
     writer.writerows([words.get(type(value), str)(value) for value in row.values()] for row in rows)
-    return out.getvalue()
-
-
-def stream_of(table: pa.Table, **options: Any) -> bytes:
-    out = io.BytesIO()
-    with ipc.new_stream(out, table.schema, options=ipc.IpcWriteOptions(**options)) as writer:
-        writer.write_table(table)
     return out.getvalue()
 
 
@@ -251,151 +238,6 @@ def test_accept_is_weighed(there: Caller, runs: dict[str, Any]) -> None:
     assert kind("*/*") == kind("application/*;q=0.2, text/html") == kind("application/json; charset=utf-8") == JSON
     assert kind("text/*") == kind("text/csv, application/json;q=0.5") == kind("text/csv; charset=utf-8") == CSV
     assert kind(f"text/csv;q=0.1, {ARROW};q=0.2, */*;q=0") == ARROW
-
-
-def test_a_text_that_a_spreadsheet_would_run_is_defused() -> None:
-    codes = torch.tensor([0, 1, 2, 3])
-    table = {"@sum": CategoricalColumn(codes, ("=1+1", "+x", "-y", "plain")), "n": NumericColumn(-codes.double())}
-    assert list(csv.reader(io.StringIO(csv_rows.written(table).decode()))) == [
-        ["'@sum", "n"],
-        ["'=1+1", "-0.0"],
-        ["'+x", "-1.0"],
-        ["'-y", "-2.0"],
-        ["plain", "-3.0"],
-    ]
-
-
-TIMES = [
-    *("2026-01-31", "2026/1/5", "2026-1-5T9:05:06Z", "2026-01-05 1:00", "2026-01-05 10:00:00.5+02:30", "2026-02-30"),
-    *("2026-01-31T12:00:00.1234567Z", "2026-01-31 12:00:00.9999999", "2026-01-05T10:00:60", "2026-13-05", "2026/01-05"),
-    *("2026-01-05 10:00+02", "2026-01-05 10:00 +02", "2026-01-05 10:00+0230", "12026-01-05", "1969-12-31", "x", "2026"),
-    *(
-        "2026-01-05T10:00 Z",
-        "2026-01-05 10",
-        "2026-01-05T10:00-01:30",
-        "9999-12-31",
-        "0001-01-01",
-        "2026-01-05 25:00",
-        "2026-01-05T10:00Z",
-        "2026-01-05T10:00:00-0130",
-    ),
-]
-
-
-# An import takes no offset behind minutes, and JSON does: here it is taken, and means what it means behind seconds.
-WITHOUT_SECONDS = {"2026-01-05 10:00+02", "2026-01-05 10:00+0230", "2026-01-05T10:00-01:30", "2026-01-05T10:00Z"}
-
-
-def test_a_time_is_what_it_is_in_a_dataset() -> None:
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone='UTC'")
-        connection.execute("CREATE TABLE t AS SELECT unnest(?) AS c", [TIMES])
-        rows = connection.execute(f"SELECT CASE WHEN {is_moment('c')} THEN epoch_us(c::TIMESTAMPTZ) END FROM t")
-        imported = dict(zip(TIMES, (row[0] for row in rows.fetchall()), strict=True))
-    for text in WITHOUT_SECONDS:
-        imported[text] = time_of(f"{text[:16]}:00{text[16:]}")
-        assert imported[text] is not None
-    assert {text: time_of(text) for text in TIMES} == imported
-
-
-NUMERALS = [
-    *(
-        "1",
-        "+1",
-        " 1 ",
-        "1.",
-        ".5",
-        "1e5",
-        "1E-3",
-        "-0",
-        "1_000",
-        "0x1",
-        "1d",
-        "1e",
-        "inf",
-        "-Infinity",
-        "nan",
-        "\u0661",
-    ),
-    *("1e400", "1 2", "--1", "1,5", "\t1", "1\u00a0", "e5", ".", "9" * 400, "0.1e-400", "true", "-.5e+3"),
-]
-
-
-def test_a_number_is_what_it_is_in_a_dataset() -> None:
-    with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE t AS SELECT unnest(?) AS c", [NUMERALS])
-        rows = connection.execute(f"SELECT CASE WHEN {is_finite('c')} THEN c::DOUBLE END FROM t").fetchall()
-    for text, (value,) in zip(NUMERALS, rows, strict=True):
-        body, inputs = f'x\n"{text}"\n'.encode(), [{"name": "x", "type": "numeric"}]
-        if value is None:
-            with pytest.raises(Invalid) as refusal:
-                csv_rows.table(body, inputs, 10)
-            assert list(refusal.value.errors) == ["instances.0.x"]
-        else:
-            assert csv_rows.table(body, inputs, 10)["x"].values.tolist() == [value], text
-
-
-def test_a_category_that_reads_as_missing_is_one_where_it_was_learned() -> None:
-    column = {"c": texts(["NA", "", "x"])}
-    known = table_of(column, [{"name": "c", "type": "categorical", "categories": ["NA", "x"]}], 3)["c"]
-    plain = table_of(column, [{"name": "c", "type": "categorical", "categories": ["x"]}], 3)["c"]
-    assert known.codes.tolist() == [0, -1, 2]
-    assert plain.codes.tolist() == [-1, -1, 2]
-
-
-def test_no_change_to_the_bytes_of_a_stream_does_harm(mixed: str) -> None:
-    """Thousands of broken streams, each refused or read; in one process, which must live."""
-    inputs = [
-        {"name": name, "type": kind}
-        for name, kind in [("n", "numeric"), ("t", "categorical"), ("d", "categorical"), ("b", "boolean")]
-    ] + [{"name": "at", "type": "datetime"}]
-    table = pa.table(
-        {
-            "n": [1.5, None, 3.0],
-            "t": ["x", None, "yé"],
-            "d": pa.array(["p", "q", "p"]).dictionary_encode(),
-            "b": [True, None, False],
-            "at": pa.array([0, 1, None], pa.timestamp("us", "UTC")),
-        }
-    )
-    whole = stream_of(table)
-    assert arrow_rows.table(whole, inputs, 10)["n"].rows == 3
-    drawn = random.Random(20)
-    read = refused = 0
-    for _ in range(4_000):
-        body = bytearray(whole)
-        for _ in range(drawn.choice([1, 1, 2, 4])):
-            place = drawn.randrange(len(body) - 8)
-            match drawn.randrange(4):
-                case 0:
-                    body[place] = drawn.randrange(256)
-                case 1:
-                    body[place] ^= 1 << drawn.randrange(8)
-                case 2:
-                    ends = [b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\0", b"\0\0\0\x80"]
-                    body[place : place + 4] = drawn.choice(ends)
-                case _:
-                    del body[place : place + drawn.randrange(9)]
-        try:
-            found = arrow_rows.table(bytes(body), inputs, 10)
-        except Problem:
-            refused += 1
-        else:
-            assert {column.rows for column in found.values()} <= set(range(1, 11))
-            read += 1
-    assert refused > 1_000
-    assert read > 100
-
-
-@pytest.mark.parametrize("compression", ["zstd", "lz4"])
-@pytest.mark.parametrize("coded", [False, True])
-def test_a_stream_that_would_have_to_be_inflated_is_refused(compression: str, coded: bool) -> None:
-    column = pa.array(["long enough to be worth it"] * 100 + ["another"])
-    table = pa.table({"t": column.dictionary_encode() if coded else column})
-    inputs = [{"name": "t", "type": "categorical"}]
-    assert arrow_rows.table(stream_of(table), inputs, 1_000)["t"].rows == 101
-    with pytest.raises(Invalid, match="without compression"):
-        arrow_rows.table(stream_of(table, compression=compression), inputs, 1_000)
 
 
 def test_options_stand_in_the_query_of_a_table_and_in_the_body_of_json(there: Caller, runs: dict[str, Any]) -> None:
