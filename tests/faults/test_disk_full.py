@@ -40,11 +40,12 @@ def test_no_room_for_what_trains_and_what_is_uploaded(disk, new_house):
     house = new_house(checkpoint_seconds=0.2, **places)
     quiet = house.start(**LONG)
     assert house.ended(quiet).status == "succeeded"
-    id = house.start(**LONG)
-    wait_for(lambda: "run.checkpointed" in _types(house, id))
     disk.fill(leaving=1 << 20)
     _refused_uploads(house, disk)
-    disk.fill()
+    disk.make_room()
+    id = house.start(**LONG)
+    wait_for(lambda: "run.checkpointed" in _types(house, id))
+    disk.fill()  # from now on it can go on, and cannot end
     os.kill(house.slot_of(id), signal.SIGKILL)
     wait_for(lambda: house.run(id).attempt == 2)
     wait_for(lambda: "no room is left" in house.output.read_text())

@@ -44,9 +44,9 @@ def test_each_of_many_queued_runs_is_done_once(new_house, times, full, tell):
         finals = tx.execute(select(func.count()).where(events.c.type.in_([f"run.{status}" for status in FINAL])))
         assert (statuses, finals.scalar()) == ({"succeeded": many}, many)
     check(house)
-    assert claimed.p99 < times(0.200, 0.050)  # the short form shares two cores with all of its processes
-    assert listed.p99 < times(0.800, 0.200)
-    if full:  # in the short form what grows is what every process needs once
+    if full:  # in the short form a busy machine is what takes long, and what grows is what every process needs once
+        assert claimed.p99 < 0.050
+        assert listed.p99 < 0.200
         for name in ("API", "worker"):
             assert size[f"{name} at 100%"] < 1.05 * size[f"{name} at 20%"] + 8 * MEGABYTE, size
 
