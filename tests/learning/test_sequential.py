@@ -67,6 +67,8 @@ def test_its_outputs_are_ours(spec, inputs, outputs, seed, tables):
         ours = Predictor(spec, narrowed)(rows.to(dtype))
         theirs, size = rows.to(dtype), 1.0
         for module in as_sequential(spec, narrowed):  # one after the other, to see how large the numbers on the way are
+            if isinstance(module, nn.LayerNorm):  # of a row whose numbers are close it magnifies what they are off by
+                size /= min(1.0, (theirs.var(dim=1, correction=0) + module.eps).sqrt().min().item())
             theirs = module(theirs)
             size = max(size, theirs.abs().max().item())
         torch.testing.assert_close(theirs / size, ours / size, rtol=0, atol=near)
