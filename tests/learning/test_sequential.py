@@ -74,6 +74,14 @@ def test_its_outputs_are_ours(spec, inputs, outputs, seed, tables):
         torch.testing.assert_close(theirs / size, ours / size, rtol=0, atol=near)
 
 
+def test_its_softplus_is_ours_where_torch_would_cut_it_off():
+    spec = NetworkSpec((LayerSpec(1, "softplus"),))
+    one, none = torch.ones(1, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    tensors = {"layers.0.weight": one, "layers.0.bias": none, "layers.1.weight": one, "layers.1.bias": none}
+    rows = torch.linspace(-50, 50, 1001, dtype=torch.float64).unsqueeze(1)
+    torch.testing.assert_close(as_sequential(spec, tensors)(rows), Predictor(spec, tensors)(rows), rtol=1e-13, atol=0)
+
+
 def test_it_is_made_of_torchs_own_modules_in_the_order_of_the_layers():
     spec = NetworkSpec((LayerSpec(8, "gelu", 0.25, "batch"), LayerSpec(4, "identity", 0.0, "layer")))
     module = as_sequential(spec, drawn(spec, 3, 2, 0, [EmbeddingSpec(5, 4)]))
