@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any
 
 import torch
 
@@ -15,11 +14,13 @@ from learning.answer_columns import spelled
 from learning.columns import CategoricalColumn, Column, NumericColumn, Table
 from service.problems import Errors, Invalid, Malformed
 from service.serving.tables import MISSING, MOST_ERRORS, Input, check_names, refuse, table_of, texts
+from store.tabular.answers import FORMULA
 from store.tabular.csv_dialect import DELIMITERS, is_number
 from store.tabular.naming import settle_names
 
+_EMPTY = '""'  # the one cell of a row, which would else be a blank line
+_QUOTED = re.compile('[,"\n\r]')
 _NUMERALS = re.compile(r"[0-9eE+.\-\s]*", re.ASCII)  # of such characters float() takes what the import takes
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
 def table(body: bytes, inputs: Sequence[Input], most: int) -> Table:
@@ -99,19 +100,23 @@ def written(columns: Mapping[str, Column]) -> bytes:
 
     A text that a spreadsheet would run as a formula has an apostrophe before it.
     """
-    out = io.StringIO(newline="")
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(map(_harmless, columns))
-    rows.writerows(zip(*map(_cells, columns.values()), strict=True))
-    return out.getvalue().encode()
+    cells = [_cells(column) for column in columns.values()]
+    lines = [",".join(map(_cell, columns)), *map(",".join, zip(*cells, strict=True))]
+    return "".join(f"{line or _EMPTY}\n" for line in lines).encode()
 
 
-def _cells(column: Column) -> list[Any]:
+def _cells(column: Column) -> list[str]:
     if isinstance(column, CategoricalColumn):
-        words = [_harmless(each) if isinstance(each, str) else spelled(each) for each in column.values]
+        words = [_cell(each) if isinstance(each, str) else spelled(each) for each in column.values]
         return [words[code] for code in column.codes.tolist()]
     return ["" if math.isnan(value) else repr(value) for value in column.values.tolist()]
 
 
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def _cell(text: str) -> str:
+    """The text as a cell: harmless to a spreadsheet, in quotes where it needs them.
+
+    A lone carriage return needs them too, which Python's own writer leaves bare.
+    """
+    if text.startswith(FORMULA):
+        text = f"'{text}"
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text

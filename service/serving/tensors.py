@@ -25,6 +25,15 @@ DTYPES: Mapping[str, str] = {
     **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
 }
 
+LIMITS: Mapping[str, tuple[int | float, int | float]] = {
+    **{f"INT{bits}": (-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": (0, (1 << bits) - 1) for bits in (8, 16, 32, 64)},
+    **{
+        f"FP{bits}": (float(np.finfo(f"f{bits // 8}").min), float(np.finfo(f"f{bits // 8}").max))
+        for bits in (16, 32, 64)
+    },
+}
+
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "BOOL": ((bool,), "true, false or null"),
     "BYTES": ((str,), "text or null"),
@@ -62,7 +71,10 @@ class Tensor:
 
 
 def of_json(name: str, datatype: str, shape: tuple[int, ...], data: list[Any], at: str) -> Tensor:
-    """`data` flat, or nested as the shape is. Raises Invalid at `at`, the path of the data, or at an element's."""
+    """Return the tensor of `data`, flat or nested as the shape is.
+
+    Raises Invalid at `at`, the path of the data, or at an element's, and Malformed for a number outside the datatype.
+    """
     flat = data
     while flat and isinstance(flat[0], list):
         if not all(isinstance(each, list) for each in flat):
@@ -74,15 +86,29 @@ def of_json(name: str, datatype: str, shape: tuple[int, ...], data: list[Any], a
     if not set(map(type, flat)) <= {*kinds, type(None)}:
         wrong = [place for place, each in enumerate(flat) if each is not None and type(each) not in kinds]
         raise Invalid({f"{at}.{place}": allowed for place in wrong[:100]})
-    return Tensor(name, datatype, shape, _floats(flat) if datatype in DTYPES else flat)
+    return Tensor(name, datatype, shape, _numbers(flat, datatype, at) if datatype in DTYPES else flat)
+
+
+def _numbers(values: list[Any], datatype: str, at: str) -> NDArray[np.float64]:
+    least, most = LIMITS[datatype]
+    found = _floats(values)
+    # 2^63 - 1 is 2^63 as a float64: at the ends the values themselves are compared.
+    for place in np.flatnonzero((found <= least) | (found >= most)).tolist():
+        if not least <= values[place] <= most:
+            kind = "a number" if datatype.startswith("FP") else "a whole number"
+            raise Malformed(f"{at}.{place} is no {datatype}: {kind} from {least:.6g} to {most:.6g} is allowed.")
+    return found
 
 
 def _floats(values: list[Any]) -> NDArray[np.float64]:
     try:
         return np.array(values, dtype=np.float64)  # None becomes NaN
     except OverflowError:  # a whole number past float64
-        most = 1 << 1023  # far past what a feature may be
-        near = [math.nan if each is None else max(min(each, most), -most) for each in values]
+        most = 1 << 1023
+        near = [
+            math.nan if each is None else each if abs(each) < most else math.inf * (1 if each > 0 else -1)
+            for each in values
+        ]
         return np.array(near, dtype=np.float64)
 
 

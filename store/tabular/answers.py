@@ -18,6 +18,7 @@ from store.tabular import sandbox
 from store.tabular.declarations import StoredColumn
 
 ROW = "row"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes a cell for a formula by
 
 _MEMORY_BYTES = 256 << 20
 _ROWS_A_GROUP = 122_880
@@ -65,12 +66,19 @@ def join_parts(parts: Sequence[Path], out: Path) -> None:
 
 
 def as_csv(path: Path, scratch: Path) -> Iterator[bytes]:
-    """The file as CSV with a header, in pieces of at most a group of rows; missing is empty. Raises Full."""
+    """The file as CSV with a header, in pieces of at most a group of rows; missing is empty. Raises Full.
+
+    A text that a spreadsheet would run as a formula has an apostrophe before it; no column's name begins like one.
+    """
     path = path.absolute()
     with temporary_file(scratch.absolute()) as (piece, _), _writing(piece, [path, piece]) as connection:
         file, to = sandbox.text(path), sandbox.text(piece)
         ((rows,),) = connection.execute(f"SELECT num_rows FROM parquet_file_metadata({file})").fetchall()
-        every = f"SELECT * EXCLUDE (file_row_number) FROM read_parquet({file}, file_row_number=true)"
+        described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({file})").fetchall()
+        columns = ", ".join(
+            _harmless(_quoted(name)) if type == "VARCHAR" else _quoted(name) for name, type, *_ in described
+        )
+        every = f"SELECT {columns} FROM read_parquet({file}, file_row_number=true)"
         for first in range(0, rows, _ROWS_A_GROUP):
             within = f"file_row_number >= {first} AND file_row_number < {first + _ROWS_A_GROUP}"
             header = "true" if first == 0 else "false"
@@ -101,6 +109,11 @@ def _expression(c: str, column: StoredColumn) -> str:
     if column.integral:
         return f"CAST({c} AS BIGINT)"
     return f"nullif({c}, CAST('NaN' AS DOUBLE))"
+
+
+def _harmless(c: str) -> str:
+    formula = " OR ".join(f"starts_with({c}, {sandbox.text(start)})" for start in FORMULA)
+    return f"CASE WHEN {formula} THEN concat('''', {c}) ELSE {c} END AS {c}"
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 
 from store import keys, tenants
+from store.tabular.answers import FORMULA, as_csv, write_part
+from store.tabular.declarations import StoredColumn
 from tests.service.callers import Caller
 
 PARQUET = "application/vnd.apache.parquet"
@@ -110,6 +113,37 @@ def test_the_same_as_csv_and_in_no_other_form(there: Caller, flowers: str, tmp_p
     for accept in ("*/*", "application/*", f"{PARQUET};q=0.9, text/csv;q=0.1"):
         assert there.client.get(at, headers={"Accept": accept}).mimetype == PARQUET
     assert there.client.get(at, headers={"Accept": "application/json"}).status_code == 406
+
+
+FORMULAS = ('=HYPERLINK("http://x","y")', "+1+1", "-2", "@SUM(A1)", "\tcmd", "\r=1", "'=1", " =1", "a=1")
+
+
+def test_csv_result_has_no_formula(there: Caller) -> None:
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows([("size", "class"), *((place, each) for place, each in enumerate(FORMULAS * 8))])
+    dataset = there.dataset(out.getvalue(), "name=formulas&types=" + '{"class":"categorical"}')
+    serve(there, "formulas", there.trained(dataset, "class", epochs=2, validation=None))
+    id = made(there, "formulas", dataset, probabilities=True)["id"]
+    answer = there.client.get(f"{AT}/{id}/result", headers={"Accept": "text/csv"})
+    header, *rows = csv.reader(io.StringIO(answer.text, newline=""))
+    body = "size\n" + "".join(f"{place}\n" for place in range(len(rows)))
+    headers = {"Content-Type": "text/csv", "Accept": "text/csv"}
+    at = "/v1/models/formulas/predictions?probabilities=true"
+    names, *said = csv.reader(io.StringIO(there.client.post(at, data=body, headers=headers).text, newline=""))
+    assert ["row", *names] == header
+    assert [row[1] for row in rows] == [row[0] for row in said]
+    cells = {cell for row in rows for cell in row} | set(header)
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert {row[1].removeprefix("'") for row in rows} & set(FORMULAS)
+
+
+def test_csv_result_of_every_class_that_begins_like_a_formula(tmp_path: Path) -> None:
+    part, texts = tmp_path / "part", (*FORMULAS, "", "plain", "-")
+    codes = np.array([*range(len(texts)), -1], dtype=np.int32)
+    write_part([{"prediction": StoredColumn("categorical", codes, texts)}], 0, part)
+    told = list(csv.reader(io.StringIO(b"".join(as_csv(part, tmp_path)).decode(), newline="")))
+    harmless = [f"'{each}" if each.startswith(FORMULA) else each for each in texts]
+    assert told == [["row", "prediction"], *([str(row), each] for row, each in enumerate([*harmless, ""]))]
 
 
 TASKS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
