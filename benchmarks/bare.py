@@ -5,12 +5,16 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import orjson
 from flask import Flask, Response, request
 
 from service import server
+from service.http_server.loop import Application
+from service.http_server.reply import Reply
 from store.settings import Settings
 
 ANSWER = 12.345678901234567
@@ -36,10 +40,16 @@ def _answer(body: bytes) -> bytes:
     return orjson.dumps({"predictions": [ANSWER] * len(orjson.loads(body)["instances"]), "model": "small:1"})
 
 
+def served(wsgi: Callable[..., Any]) -> Application:
+    return Application(
+        wsgi, Path(gettempdir()), 64, lambda _: 1 << 30, lambda status, _: Reply(str(status), [], b"", None, None)
+    )
+
+
 def main(port: int, processes: int, kind: str) -> None:
     settings = Settings(port=port, api_processes=processes)
     application = route() if kind == "flask" else plain
-    server.made(settings).serve(target_loader=lambda *_: application, wrap_loader=False)
+    sys.exit(server.serve_application(settings, lambda: served(application)))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def in_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterat
 
 
 def machine() -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "flask", "granian", "celery", "duckdb"))
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "flask", "uvloop", "celery", "duckdb"))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}, "

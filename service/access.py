@@ -90,8 +90,7 @@ class Door:
 
     def admit_again(self, environ: Mapping[str, Any]) -> Admitted:
         """As `admit`, but whoever was admitted less than a second ago is not asked about; a refusal is never old."""
-        secret = environ.get("HTTP_AUTHORIZATION")
-        named = hashlib.sha256(secret.encode(errors="surrogatepass")).digest() if secret else b""
+        named = _named_by(environ)
         found, asked_at = self._remembered.get(named), time.monotonic()
         if found is None or asked_at - found[0] > _REMEMBERED_SECONDS:
             try:
@@ -107,6 +106,23 @@ class Door:
         if found[1].by_address:
             _check_browser(environ)
         return found[1]
+
+    def remembered(self, environ: Mapping[str, Any]) -> Admitted | None:
+        """Return who was admitted with these headers less than a second ago, without asking the database; or None.
+
+        Raise Forbidden.
+        """
+        found = self._remembered.get(_named_by(environ))
+        if found is None or time.monotonic() - found[0] > _REMEMBERED_SECONDS:
+            return None
+        if found[1].by_address:
+            _check_browser(environ)
+        return found[1]
+
+
+def _named_by(environ: Mapping[str, Any]) -> bytes:
+    secret = environ.get("HTTP_AUTHORIZATION")
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest() if secret else b""
 
 
 class _FirstKey:
@@ -137,7 +153,7 @@ def told_of_every_answer(id: str) -> list[tuple[str, str]]:
 
 def register(app: Flask, door: Door) -> None:
     app.before_request(_name_request)
-    app.before_request(partial(_admit, door))
+    app.before_request(partial(admit, door))
     app.after_request(_tell_request_id)
 
 
@@ -150,7 +166,8 @@ def _tell_request_id(response: Response) -> Response:
     return response
 
 
-def _admit(door: Door) -> None:
+def admit(door: Door) -> None:
+    """Let the caller of this request in, or raise Unauthorized, Forbidden, Unavailable."""
     if request.endpoint in OPEN:
         return
     caller = door.admit(request.environ)

@@ -1,9 +1,13 @@
 """The API process, put together: the one place where its parts are made and handed to each other."""
 
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
 import torch
 from flask import Flask
 
-from service import access, answers, blueprint, exposure, parts, unread
+from service import access, answers, blueprint, body_limits, exposure, parts, problems
 from service.api import (
     analyses,
     batch_predictions,
@@ -24,6 +28,8 @@ from service.api import (
     workers,
 )
 from service.bell import Bell
+from service.http_server.loop import Application
+from service.http_server.reply import Reply, status_line
 from service.openapi import Interface
 from service.resolution.targets import TargetColumns
 from service.serving.served import ServedModels
@@ -33,6 +39,9 @@ from service.streaming import Streams
 from store.blobs import Blobs
 from store.database import Database
 from store.settings import Settings
+
+_THREADS = 32  # requests answered at once by one process; each `?wait=` holds one, an event stream has its own
+_URGENT = frozenset({"/readyz", "/v2/health/live", "/v2/health/ready"})
 
 RESOURCES = (
     datasets,
@@ -84,10 +93,39 @@ def create_app(settings: Settings) -> Flask:
     parts.install(app, made)
     door = access.Door(settings, database)
     access.register(app, door)
-    unread.register(app)
+    body_limits.register(app, settings)
     interface = Interface(app)
     for each in RESOURCES:
         interface.register_blueprint(each.resource)
     documents.register(app, interface.document)
-    app.wsgi_app = Wire(app.wsgi_app, made, door)  # type: ignore[method-assign, assignment]
+    app.extensions["door"] = door
+    app.wsgi_app = app.extensions["wire"] = Wire(app.wsgi_app, made, door)  # type: ignore[method-assign, assignment]
     return app
+
+
+def create_application(settings: Settings) -> Application:
+    """The application with what the HTTP server asks of it beside. Raises Exposed, as `exposure.check` does."""
+    app = create_app(settings)
+    made: parts.Parts = app.extensions["learnd"]
+    return Application(
+        wsgi=app,
+        folder=made.blobs.scratch,
+        threads=_THREADS + settings.max_streams,
+        wants=body_limits.Wanted(app, app.extensions["door"], settings),
+        refusal=_refusal,
+        urgent=_URGENT,
+        at_once={"/healthz": _alive},
+        quick=app.extensions["wire"],
+    )
+
+
+def _refusal(status: int, detail: str) -> Reply:
+    id = access.request_id({})
+    content = answers.encoded(problems.document(HTTPStatus(status), detail, id))
+    headers = [("Content-Type", problems.MEDIA_TYPE), *access.told_of_every_answer(id)]
+    return Reply(status_line(status), headers, content, None, None)
+
+
+def _alive(environ: Mapping[str, Any]) -> Reply:
+    headers = [("Content-Type", answers.JSON), *access.told_of_every_answer(access.request_id(environ))]
+    return Reply(status_line(200), headers, answers.encoded(health.ALIVE), None, None)

@@ -130,17 +130,21 @@ def answer(error: Exception) -> Response:
     if problem is None:
         log.error("request failed", method=request.method, path=request.path, request_id=g.request_id, exc_info=error)
         problem = Problem("Something went wrong on our side. The log has it under this request_id.")
-    body = {
-        "type": "about:blank",
-        "title": problem.status.phrase,
-        "status": int(problem.status),
-        "detail": problem.detail,
-        "request_id": g.request_id,
-        **problem.members,
-    }
+    body = document(problem.status, problem.detail, g.request_id) | problem.members
     if request.path.startswith("/v2"):  # where the clients of the Open Inference Protocol look
         body["error"] = problem.detail
     return Response(orjson.dumps(body), status=problem.status, headers=problem.headers, content_type=MEDIA_TYPE)
+
+
+def document(status: HTTPStatus, detail: str, request_id: str) -> dict[str, Any]:
+    """Return the members that every problem has."""
+    return {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": detail,
+        "request_id": request_id,
+    }
 
 
 def _problem_of(error: Exception) -> Problem | None:

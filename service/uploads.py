@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from flask import Response, request
@@ -19,7 +19,7 @@ from service.schemas.fields import Text
 from store import datasets
 from store.durable import temporary_file
 from store.errors import UnreadableTable
-from store.inflow import CHUNK, Received, receive
+from store.inflow import CHUNK, Received, at_rest, receive
 from store.tabular import ImportOptions, import_table
 from store.tabular.declarations import Format
 
@@ -31,7 +31,6 @@ FORMATS: Mapping[str, Format] = {
 _ENDINGS: Mapping[str, Format] = {".csv": "csv", ".parquet": "parquet", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 _DATASET = DatasetOut()
 _FORM = "multipart/form-data"
-_FORM_EXTRA_BYTES = 1 << 20  # boundaries, headers and the name around the file
 _LEASE_SECONDS = 900.0  # reading a gigabyte takes minutes, and the key is this request's all that time
 
 
@@ -44,17 +43,17 @@ class Upload:
     chunks: Iterable[bytes]
     gzip: bool
     name: str | None
+    path: Path | None = None  # of the file in which the body lies already, if it does
 
 
 def accept(query: Mapping[str, Any]) -> Response:
     """The answer to a table sent as a raw body or as a part of a form: 201 with the dataset, or a problem."""
-    request.max_content_length = parts().settings.max_upload_bytes + _FORM_EXTRA_BYTES
     options = _options(query)
     upload = _form() if request.mimetype == _FORM else _raw()
     _check_of_format(query, upload.format)
     name = query.get("name", upload.name) or "dataset"
     limit = parts().settings.max_upload_bytes
-    with receive(upload.chunks, parts().blobs.scratch, limit=limit, gzip=upload.gzip) as received:
+    with _received(upload, limit) as received:
         same = idempotency.fingerprint(upload.media_type, f"{upload.format} {name} {received.sha256}")
         return idempotency.answered_once(
             same, lambda: _store(received, name, upload.format, options), lease_seconds=_LEASE_SECONDS
@@ -116,7 +115,18 @@ def _raw() -> Upload:
     encoding = (request.content_encoding or "identity").lower()
     if encoding not in ("gzip", "identity"):
         raise WrongMedia(f"This address takes Content-Encoding gzip or none; {encoding!r} was sent.")
-    return Upload(request.mimetype, format, _read(request.stream), encoding == "gzip", None)
+    lies_at = getattr(request.environ["wsgi.input"], "name", None)
+    path = Path(lies_at) if isinstance(lies_at, str) and encoding != "gzip" else None
+    return Upload(request.mimetype, format, _read(request.stream), encoding == "gzip", None, path)
+
+
+@contextmanager
+def _received(upload: Upload, limit: int) -> Iterator[Received]:
+    if upload.path is not None:
+        yield at_rest(upload.path, limit=limit)
+        return
+    with receive(upload.chunks, parts().blobs.scratch, limit=limit, gzip=upload.gzip) as received:
+        yield received
 
 
 def _form() -> Upload:

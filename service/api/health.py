@@ -19,6 +19,7 @@ resource = Resource("health", __name__, description="The service itself")
 
 log = structlog.get_logger(__name__)
 
+ALIVE = {"status": "ok"}
 _NO_BLOB = "sha256/00/" + "0" * 62
 _ALIVE = {"type": "object", "required": ["status"], "properties": {"status": {"const": "ok"}}}
 _CHECKS = ("database", "blobs", "broker")
@@ -35,7 +36,7 @@ class Alive(MethodView):
     @resource.response(200, _ALIVE)
     def get(self) -> Response:
         """Whether this process lives"""
-        return answers.plain({"status": "ok"})
+        return answers.plain(ALIVE)
 
 
 @resource.route("/readyz")

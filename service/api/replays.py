@@ -48,7 +48,6 @@ class Replays(MethodView):
     @resource.header(IDEMPOTENT)
     def post(self) -> Response:
         """Make a run again from its receipt: once it has succeeded, its `replay` says whether it is identical"""
-        request.max_content_length = MOST_BYTES
         return _replay()
 
 

@@ -51,6 +51,14 @@ class ServedModels:
         """
         return self._get((blob, member)).model
 
+    def at_once(self, blob: str, member: int | None) -> Model | MeanModel | None:
+        """Return the model if it is in memory, else None."""
+        found = self._ready.get((blob, member))
+        if found is None:
+            return None
+        found.used = True
+        return found.model
+
     def predicts(self, blob: str) -> tuple[int, ...]:
         """The members that a run or version answers by, as its weights say themselves. Raises as `get` does."""
         return self._get((blob, None)).predicts

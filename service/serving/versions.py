@@ -57,6 +57,19 @@ class Versions:
         age = time.monotonic() - known.asked_at
         return known.meaning if age < FRESH_SECONDS else self._again(place, known, age)
 
+    def at_once(self, tenant: str, ref: str) -> Meaning | None:
+        """Return what is known and fresh enough, without waiting for the database; or None."""
+        place = (tenant, ref)
+        known = self._known.get(place)
+        if known is None:
+            return None
+        age = time.monotonic() - known.asked_at
+        if age >= SURE_SECONDS:
+            return None
+        if age >= FRESH_SECONDS:
+            self._ask(place, here=False)
+        return known.meaning
+
     def forget(self, tenant: str, name: str) -> None:
         """After a change of the model that this process has made itself: whoever asked for it sees it at once."""
         with self._lock:

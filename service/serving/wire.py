@@ -9,31 +9,37 @@ refusal is made in one place.
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
+import structlog
 from werkzeug.routing import Map
 
 from learning.cells import Cells, Row
-from learning.model import Inputs, Prediction
+from learning.model import Inputs, MeanModel, Model, Prediction
 from service import access, answers, strict_json
 from service.blueprint import Id, Ref
+from service.http_server.reply import Reply
 from service.parts import Parts
+from service.problems import Problem
 from service.schemas.predictions import MOST_INSTANCES
 from service.serving import number_rows, prediction
-from service.serving.company import Asked, Company, Question
+from service.serving.company import LARGE_BYTES, Asked, Company, Question
 from service.serving.instances import columns_of
 from service.serving.prediction import Options
 from store import runs
 from store.database import Database
+
+log = structlog.get_logger(__name__)
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
 Application = Callable[[Environ, Start], Iterable[bytes]]
 
 _MOST_BYTES = 8 << 20  # what is larger takes so long that Flask does not matter
+_MOST_WORK = 1 << 24  # multiplications that the event loop does itself
 _MEDIA = frozenset({answers.JSON, f"{answers.JSON}; charset=utf-8", f"{answers.JSON};charset=utf-8"})
 _ACCEPTED = frozenset({"", "*/*", answers.JSON, f"{answers.JSON}, */*", f"{answers.JSON}, text/plain, */*"})
 _UNUSUAL = ("HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT")
@@ -59,14 +65,51 @@ class Wire:
                 content = self._answer(environ, *found) if _is_plain(environ) else None
                 if content is None:
                     return self._flask(environ, start)
-                told = access.told_of_every_answer(access.request_id(environ))
-                start("200 OK", [("Content-Type", answers.JSON), ("Content-Length", str(len(content))), *told])
+                reply = _reply(content, access.request_id(environ))
+                start(reply.status, reply.headers)
                 return [content]
         try:
             return self._flask(environ, start)
         finally:
             if environ["REQUEST_METHOD"] != "GET" and environ["PATH_INFO"].startswith("/v1/runs/"):
                 self._runs.forget()
+
+    def take(self, environ: Environ, body: bytes) -> Asked | None:
+        """Return what is asked where all that is needed to answer it is in memory and little work; else None."""
+        found = _named_in(environ["PATH_INFO"])
+        if found is None or not _is_plain(environ) or len(body) > LARGE_BYTES:
+            return None
+        ref, run = found
+        by: dict[str, Any]
+        try:
+            caller = self._door.remembered(environ)
+            if caller is None:
+                return None
+            caller.require("predict")
+            if ref is not None:
+                meaning = self._parts.versions.at_once(caller.tenant, ref)
+                if meaning is None:
+                    return None
+                blob, member, by = meaning.blob, None, {"model": meaning.ref}
+            else:
+                known = self._runs.at_once(caller.tenant, run)
+                if known is None:
+                    return None
+                (blob, member), by = known, {"run": run, "member": known[1]}
+        except Problem:
+            return None
+        model = self._parts.models.at_once(blob, member)
+        if model is None or not _is_little(len(body), model):
+            return None
+        return Asked(model, body, by, access.request_id(environ))
+
+    def answer(self, taken: Sequence[Asked]) -> list[Reply | None]:
+        """Answer what was taken, together."""
+        try:
+            self._company.answer_together(taken)
+        except Exception:
+            log.info("predictions are answered one by one", exc_info=True)
+        return [None if asked.content is None else _reply(asked.content, asked.request_id) for asked in taken]
 
     def _answer(self, environ: Environ, ref: str | None, run: str | None) -> bytes | None:
         """None where Flask is to say what there is to say; the body can then be read once more."""
@@ -93,6 +136,18 @@ class Wire:
             return self._company.answer(Asked(model, body, by))
         except Exception:  # noqa: BLE001 - as above
             return None
+
+
+def _reply(content: bytes, request_id: str) -> Reply:
+    told = access.told_of_every_answer(request_id)
+    headers = [("Content-Type", answers.JSON), ("Content-Length", str(len(content))), *told]
+    return Reply("200 OK", headers, content, None, None)
+
+
+def _is_little(length: int, model: Model | MeanModel) -> bool:
+    """Whether a body of so many bytes cannot ask for more than a few milliseconds: a number takes two bytes or more."""
+    rows = 1 + length // (2 * max(1, len(model.inputs)))
+    return rows * model.size <= _MOST_WORK
 
 
 @lru_cache(maxsize=256)
@@ -184,6 +239,13 @@ class KeptRuns:
             if len(self._known) >= self.MOST:
                 self._known.clear()
             found = self._known[place] = asked_at, run.weights_blob, run.best["member"]
+        return found[1], found[2]
+
+    def at_once(self, tenant: str, id: str | None) -> tuple[str, int | None] | None:
+        """Return what `get` would from memory, without asking the database; or None."""
+        found = self._known.get((tenant, id or ""))
+        if found is None or found[0] <= self._changed_at or time.monotonic() - found[0] > self.FRESH_SECONDS:
+            return None
         return found[1], found[2]
 
     def forget(self) -> None:
