@@ -42,7 +42,12 @@ def _answer(body: bytes) -> bytes:
 
 def served(wsgi: Callable[..., Any]) -> Application:
     return Application(
-        wsgi, Path(gettempdir()), 64, lambda _: 1 << 30, lambda status, _: Reply(str(status), [], b"", None, None)
+        wsgi,
+        Path(gettempdir()),
+        {"any": 64},
+        lambda *_: "any",
+        lambda _: 1 << 30,
+        lambda status, _: Reply(str(status), [], b"", None, None),
     )
 
 

@@ -1,5 +1,6 @@
 """The API process, put together: the one place where its parts are made and handed to each other."""
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -40,8 +41,11 @@ from store.blobs import Blobs
 from store.database import Database
 from store.settings import Settings
 
-_THREADS = 32  # requests answered at once by one process; each `?wait=` holds one, an event stream has its own
-_URGENT = frozenset({"/readyz", "/v2/health/live", "/v2/health/ready"})
+# Requests answered at once by one process. Each `?wait=` holds one of any kind, an event stream has its own; what takes
+# long has threads of its own, so that much of it keeps nothing else waiting.
+_THREADS = {"any": 32, "probes": 2, "uploads": 8, "files": 2}
+_PROBES = frozenset({"/readyz", "/v2/health/live", "/v2/health/ready"})
+_FILES = re.compile(r"/v1/(?:batch-predictions/[^/]+/result|runs/[^/]+/(?:weights|onnx|regions))")
 
 RESOURCES = (
     datasets,
@@ -110,13 +114,22 @@ def create_application(settings: Settings) -> Application:
     return Application(
         wsgi=app,
         folder=made.blobs.scratch,
-        threads=_THREADS + settings.max_streams,
+        threads=_THREADS | {"any": _THREADS["any"] + settings.max_streams},
+        kind=_kind,
         wants=body_limits.Wanted(app, app.extensions["door"], settings),
         refusal=_refusal,
-        urgent=_URGENT,
         at_once={"/healthz": _alive},
         quick=app.extensions["wire"],
     )
+
+
+def _kind(method: str, target: str) -> str:
+    path = target.partition("?")[0]
+    if path in _PROBES:
+        return "probes"
+    if path == "/v1/datasets" and method == "POST":
+        return "uploads"
+    return "files" if _FILES.fullmatch(path) else "any"
 
 
 def _refusal(status: int, detail: str) -> Reply:

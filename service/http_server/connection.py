@@ -344,7 +344,7 @@ class Connection(asyncio.Protocol):
                 self._transport.write(part)
             elif self._reply.rest is not None:
                 self._is_asking = True
-                self._loop.next_piece(self, self._reply)
+                self._loop.next_piece(self, self._requests[0], self._reply)
             else:
                 if self._is_chunked:
                     self._transport.write(b"0\r\n\r\n")

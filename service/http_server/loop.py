@@ -33,17 +33,18 @@ _STALLED_SECONDS = 1.0
 class Application:
     """What is served.
 
-    `wsgi` answers requests. `wants` says how many bytes of a body it takes, None where it refuses the request without.
-    `refusal` words a refusal of the server's own. The paths `urgent` have threads of their own. The paths `at_once` and
-    what `quick` takes are answered by the event loop itself, and must not wait for anything.
+    `wsgi` answers requests, in threads: `threads` says how many there are of each kind, `kind` which of them a request
+    is given to by its method and target. A kind that has much to do keeps no other waiting. `wants` says how many bytes
+    of a body it takes, None where it refuses the request without. `refusal` words a refusal of the server's own. The
+    paths `at_once` and what `quick` takes are answered by the event loop itself, and must not wait for anything.
     """
 
     wsgi: Wsgi
     folder: Path  # where long bodies wait
-    threads: int
+    threads: Mapping[str, int]
+    kind: Callable[[str, str], str]
     wants: Callable[[Environ], int | None]
     refusal: Callable[[int, str], Reply]
-    urgent: frozenset[str] = frozenset()
     at_once: Mapping[str, Callable[[Environ], Reply]] = field(default_factory=dict)
     quick: "Quick | None" = None
 
@@ -102,8 +103,7 @@ class Loop:
         self._connections: set[Connection] = set()
         self._quick: list[tuple[Connection, Request, Any]] = []  # that are answered together, in a moment
         self._answers = 0  # bytes of answers that the system was not given yet
-        self._threads = Threads(application.threads, "answer")
-        self._urgent = Threads(2, "urgent")
+        self._threads = {kind: Threads(most, kind) for kind, most in application.threads.items()}
         self._disk = Threads(2, "body")
         self._loop = uvloop.new_event_loop()
         self._ended = asyncio.Event()
@@ -185,7 +185,7 @@ class Loop:
             finally:
                 self._tell(lambda: connection.wanted(request, limit))
 
-        self._threads.run(asking)
+        self._of(request).run(asking)
 
     def answer(self, connection: Connection, request: Request) -> None:
         """Call the application in a thread; `connection.send` gets the answer."""
@@ -223,10 +223,9 @@ class Loop:
                 reply = self._application.refusal(500, "Something went wrong on our side.")
             self._tell(lambda: connection.send(request, reply))
 
-        is_urgent = request.target.decode("latin-1") in self._application.urgent
-        (self._urgent if is_urgent else self._threads).run(answering)
+        self._of(request).run(answering)
 
-    def next_piece(self, connection: Connection, reply: Reply) -> None:
+    def next_piece(self, connection: Connection, request: Request, reply: Reply) -> None:
         """Ask the application for more of an answer; `connection.go_on` gets it."""
 
         def asking() -> None:
@@ -236,7 +235,7 @@ class Loop:
             finally:
                 self._tell(lambda: connection.go_on(reply, piece, failed=failed))
 
-        self._threads.run(asking)
+        self._of(request).run(asking)
 
     def hold(self, count: int) -> None:
         """Count bytes of answers; past the limit the slowest readers are cut off."""
@@ -252,6 +251,9 @@ class Loop:
 
     def refusal(self, fault: BadHead) -> Reply:
         return self._application.refusal(fault.status, fault.detail)
+
+    def _of(self, request: Request) -> Threads:
+        return self._threads[self._application.kind(request.method, request.target.decode("latin-1"))]
 
     def _environ(self, connection: Connection, request: Request, *, is_refused: bool = False) -> Environ:
         return request.environ(self._server, connection.client, is_refused=is_refused or request.is_refused)

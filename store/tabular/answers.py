@@ -22,6 +22,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes a cell fo
 
 _MEMORY_BYTES = 256 << 20
 _ROWS_A_GROUP = 122_880
+_PIECE_BYTES = 128 << 10
 _PARQUET = (
     f"(FORMAT parquet, USE_TMP_FILE false, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {_ROWS_A_GROUP})"
 )
@@ -66,15 +67,18 @@ def join_parts(parts: Sequence[Path], out: Path) -> None:
 
 
 def as_csv(path: Path, scratch: Path) -> Iterator[bytes]:
-    """The file as CSV with a header, in pieces of at most a group of rows; missing is empty. Raises Full.
+    """The file as CSV with a header, in small pieces; missing is empty. Raises Full.
 
-    A text that a spreadsheet would run as a formula has an apostrophe before it; no column's name begins like one.
+    A group of rows at a time is written to a file aside, and the connection closed, so that a reader who stalls holds
+    no memory. A text that a spreadsheet would run as a formula has an apostrophe before it; no column's name begins
+    like one.
     """
     path = path.absolute()
-    with temporary_file(scratch.absolute()) as (piece, _), _writing(piece, [path, piece]) as connection:
+    with temporary_file(scratch.absolute()) as (piece, _):
         file, to = sandbox.text(path), sandbox.text(piece)
-        ((rows,),) = connection.execute(f"SELECT num_rows FROM parquet_file_metadata({file})").fetchall()
-        described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({file})").fetchall()
+        with _writing(piece, [path, piece]) as connection:
+            ((rows,),) = connection.execute(f"SELECT num_rows FROM parquet_file_metadata({file})").fetchall()
+            described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({file})").fetchall()
         columns = ", ".join(
             _harmless(_quoted(name)) if type == "VARCHAR" else _quoted(name) for name, type, *_ in described
         )
@@ -82,10 +86,13 @@ def as_csv(path: Path, scratch: Path) -> Iterator[bytes]:
         for first in range(0, rows, _ROWS_A_GROUP):
             within = f"file_row_number >= {first} AND file_row_number < {first + _ROWS_A_GROUP}"
             header = "true" if first == 0 else "false"
-            connection.execute(
-                f"COPY ({every} WHERE {within}) TO {to} (FORMAT csv, USE_TMP_FILE false, HEADER {header})"
-            )
-            yield piece.read_bytes()
+            with _writing(piece, [path, piece]) as connection:
+                connection.execute(
+                    f"COPY ({every} WHERE {within}) TO {to} (FORMAT csv, USE_TMP_FILE false, HEADER {header})"
+                )
+            with piece.open("rb") as written:
+                while content := written.read(_PIECE_BYTES):
+                    yield content
 
 
 @contextmanager

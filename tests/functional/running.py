@@ -30,14 +30,16 @@ def wait_for(look: Callable[[], Answer], seconds: float = PATIENCE_SECONDS) -> A
 
 
 class Service:
-    """`learnd up`, running, and a client that calls it; `options` are those of the command line."""
+    """`learnd up`, running, and a client that calls it; `options` are the command line's, `key` the first key."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, key: str = "") -> None:
         self.folder = folder
         self._log = (folder / "log").open("a")
         self._process = subprocess.Popen(
             [Path(sys.executable).parent / "learnd", "up", "--port", "0", "--data-dir", folder / "data", *options],
-            env={name: value for name, value in os.environ.items() if not name.startswith("LEARND_")} | QUICK,
+            env={name: value for name, value in os.environ.items() if not name.startswith("LEARND_")}
+            | QUICK
+            | {"LEARND_BOOTSTRAP_KEY": key},
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
@@ -45,7 +47,8 @@ class Service:
         )
         address = self._process.stdout.readline().strip()
         assert address, (folder / "log").read_text()
-        self.client = httpx2.Client(base_url=address, timeout=30)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.client = httpx2.Client(base_url=address, timeout=30, headers=headers)
 
     @property
     def pid(self) -> int:

@@ -70,7 +70,7 @@ def refusal(status: int, detail: str) -> Reply:
 def main(limits: str, folder: str) -> None:
     listener: socket.socket = bind("127.0.0.1", 0)
     print(listener.getsockname()[1], flush=True)
-    served = Application(application, Path(folder), 4, wants, refusal)
+    served = Application(application, Path(folder), {"any": 4}, lambda *_: "any", wants, refusal)
     Loop(served, listener, Limits(**json.loads(limits))).run(lambda: None, lambda: None)
 
 
