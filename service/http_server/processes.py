@@ -2,15 +2,18 @@
 
 import logging
 import os
+import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
+_STOPPING = frozenset({signal.SIGTERM, signal.SIGINT})
 Ready = Callable[[], None]
 _LOOK_SECONDS = 0.2
 _AGAIN_SECONDS = 1.0
@@ -30,13 +33,15 @@ def bind(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
+        with ExitStack() as undoing:
+            listener = undoing.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+            listener.setblocking(False)
+            undoing.pop_all()
     except OSError as error:  # a name that cannot be resolved is one too
         raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
-    listener.setblocking(False)
     return listener
 
 
@@ -47,19 +52,33 @@ def run(count: int, serve: Callable[[Ready], None], grace: float) -> int:
     with its exit status: what keeps it from starting would keep the next one too.
     """
     children = _Children(count, serve)
-    stopping = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
-    try:
+    with _signals() as reading:
         while True:
             children.start_due()
-            number = signal.sigtimedwait([signal.SIGTERM, signal.SIGINT, signal.SIGCHLD], _LOOK_SECONDS)
-            if number is not None and number.si_signo != signal.SIGCHLD:
+            told, _, _ = select.select([reading], [], [], _LOOK_SECONDS)
+            if told and not _STOPPING.isdisjoint(reading.recv(4_096)):
                 return children.stop(grace)
             status = children.look()
             if status is not None:
                 children.stop(grace)
                 return status
+
+
+@contextmanager
+def _signals() -> Iterator[socket.socket]:
+    """Give a socket on which the number of each signal arrives as a byte."""
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    before = {number: signal.signal(number, lambda *_: None) for number in (*_STOPPING, signal.SIGCHLD)}
+    signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    try:
+        yield reading
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, stopping)
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        reading.close()
+        writing.close()
 
 
 class _Children:
@@ -83,7 +102,9 @@ class _Children:
             os.close(reading)
             status = 1
             try:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
+                signal.set_wakeup_fd(-1)
+                for number in (*_STOPPING, signal.SIGCHLD):
+                    signal.signal(number, signal.SIG_DFL)
                 self._serve(lambda: _say_ready(writing))
                 status = 0
             except SystemExit as ending:
@@ -106,8 +127,8 @@ class _Children:
             os.close(reading)
             del self._running[pid]
             code = os.waitstatus_to_exitcode(status)
-            if not has_served:
-                return code if code > 0 else 1
+            if code > 0 and not has_served:  # a signal may strike at any time, and says nothing of the next one
+                return code
             log.error("an API process ended with %s; it is started again", code)
             self._due[place] = time.monotonic() + _AGAIN_SECONDS
         return None

@@ -26,7 +26,7 @@ from store.settings import Settings
 _LOOK_SECONDS = 0.5
 _LOOK_STARTING_SECONDS = 0.05
 _STARTS = 5  # a part that dies this often before the first answer will not come up
-_API_STOP_SECONDS = 5.0
+_API_STOP_SECONDS = 7.0  # its own grace, and a moment
 _GRACE_SECONDS = 3.0
 _PORT_SECONDS = 3.0  # for the parts of a supervisor killed a moment ago to let go of theirs
 _EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where to ask, not where to listen)
