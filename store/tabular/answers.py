@@ -14,7 +14,7 @@ import numpy as np
 
 from store.durable import room_needed, tells_of_no_room, temporary_file
 from store.errors import Full
-from store.tabular import sandbox
+from store.tabular import files, sandbox
 from store.tabular.declarations import StoredColumn
 
 ROW = "row"
@@ -55,15 +55,15 @@ def write_part(stretches: Sequence[Answers], first_row: int, out: Path) -> None:
             connection.register(f"s{number}", {ROW: np.arange(start, start + rows, dtype=np.int64), **arrays})
             start += rows
         every = " UNION ALL ".join(f"SELECT {chosen} FROM s{number}" for number in range(len(stretches)))
-        connection.execute(f"COPY ({every}) TO {sandbox.text(out)} {_PARQUET}")
+        connection.execute(f"COPY ({every}) TO {files.target(out)} {_PARQUET}")
 
 
 def join_parts(parts: Sequence[Path], out: Path) -> None:
     """One file of all rows, part behind part, over what stands in `out`. Raises Full."""
     parts, out = [part.absolute() for part in parts], out.absolute()
     with _writing(out, [*parts, out]) as connection:
-        every = f"SELECT * FROM read_parquet({sandbox.texts(parts)})"
-        connection.execute(f"COPY ({every}) TO {sandbox.text(out)} {_PARQUET}")
+        every = f"SELECT * FROM {files.parquet(parts)}"
+        connection.execute(f"COPY ({every}) TO {files.target(out)} {_PARQUET}")
 
 
 def as_csv(path: Path, scratch: Path) -> Iterator[bytes]:
@@ -75,14 +75,16 @@ def as_csv(path: Path, scratch: Path) -> Iterator[bytes]:
     """
     path = path.absolute()
     with temporary_file(scratch.absolute()) as (piece, _):
-        file, to = sandbox.text(path), sandbox.text(piece)
+        file, to = files.parquet(path, row_numbers=True), files.target(piece)
         with _writing(piece, [path, piece]) as connection:
-            ((rows,),) = connection.execute(f"SELECT num_rows FROM parquet_file_metadata({file})").fetchall()
-            described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({file})").fetchall()
+            ((rows,),) = connection.execute(
+                f"SELECT num_rows FROM {files.metadata(path, 'parquet_file_metadata')}"
+            ).fetchall()
+            described = connection.execute(f"DESCRIBE SELECT * FROM {files.parquet(path)}").fetchall()
         columns = ", ".join(
             _harmless(_quoted(name)) if type == "VARCHAR" else _quoted(name) for name, type, *_ in described
         )
-        every = f"SELECT {columns} FROM read_parquet({file}, file_row_number=true)"
+        every = f"SELECT {columns} FROM {file}"
         for first in range(0, rows, _ROWS_A_GROUP):
             within = f"file_row_number >= {first} AND file_row_number < {first + _ROWS_A_GROUP}"
             header = "true" if first == 0 else "false"
@@ -96,9 +98,9 @@ def as_csv(path: Path, scratch: Path) -> Iterator[bytes]:
 
 
 @contextmanager
-def _writing(out: Path, files: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
+def _writing(out: Path, opened: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
-        with room_needed(), sandbox.sandbox(files, out.parent, _MEMORY_BYTES) as connection:
+        with room_needed(), sandbox.sandbox(opened, out.parent, _MEMORY_BYTES) as connection:
             yield connection
     except duckdb.OutOfMemoryException as error:
         raise MemoryError(str(error)) from error
@@ -112,14 +114,14 @@ def _expression(c: str, column: StoredColumn) -> str:
     if column.type == "boolean":
         return f"CAST({c} AS BOOLEAN)"
     if column.categories is not None:
-        return f"{sandbox.texts(map(str, column.categories))}[{c} + 1]"
+        return f"{files.texts(map(str, column.categories))}[{c} + 1]"
     if column.integral:
         return f"CAST({c} AS BIGINT)"
     return f"nullif({c}, CAST('NaN' AS DOUBLE))"
 
 
 def _harmless(c: str) -> str:
-    formula = " OR ".join(f"starts_with({c}, {sandbox.text(start)})" for start in FORMULA)
+    formula = " OR ".join(f"starts_with({c}, {files.text(start)})" for start in FORMULA)
     return f"CASE WHEN {formula} THEN concat('''', {c}) ELSE {c} END AS {c}"
 
 

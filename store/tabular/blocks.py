@@ -15,7 +15,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from store.tabular import sandbox
+from store.tabular import files, sandbox
 from store.tabular.declarations import ColumnType, StoredColumn
 from store.tabular.reading import Described, described
 
@@ -73,11 +73,11 @@ class Blocks:
         for place, each in enumerate(self._wanted):
             at, column = places[each.name]
             if each.type == "categorical" and each.categories:
-                texts = ", ".join(map(sandbox.text, each.categories))
+                texts = ", ".join(map(files.text, each.categories))
                 connection.execute(f"CREATE OR REPLACE TEMP TYPE k{place} AS ENUM ({texts})")
             chosen.append(f"{_expression(f'c{at}', column, each, f'k{place}')} AS c{place}")
-        file = sandbox.text(self._path)
-        self._mine.query = f"SELECT {', '.join(chosen)} FROM read_parquet({file}, file_row_number=true)"
+        file = files.parquet(self._path, row_numbers=True)
+        self._mine.query = f"SELECT {', '.join(chosen)} FROM {file}"
         self._mine.connection = connection
 
 

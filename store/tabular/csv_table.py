@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from store.errors import UnreadableTable
-from store.tabular import sandbox
+from store.tabular import files
 from store.tabular.csv_dialect import Dialect, find_dialect, is_number
 from store.tabular.csv_walk import line_of, rewrite, survey
 from store.tabular.declarations import ImportOptions, Kind, RawTable, warning
@@ -77,10 +77,13 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path, form: _Form, types:
         columns = ", ".join(f"'c{place}': '{type}'" for place, type in enumerate(tried))
         try:
             connection.execute(
-                f"CREATE OR REPLACE TABLE raw AS SELECT * FROM read_csv({sandbox.text(path)}, auto_detect=false,"
-                f" header={form.header}, delim={sandbox.text(form.delimiter)}, quote='\"', escape='\"',"
-                f" new_line='{form.line_end}', encoding='utf-8', nullstr={sandbox.texts(form.missing)},"
-                f" columns={{{columns}}})"
+                "CREATE OR REPLACE TABLE raw AS SELECT * FROM "
+                + files.csv(
+                    path,
+                    f"header={form.header}, delim={files.text(form.delimiter)}, quote='\"', escape='\"',"
+                    f" new_line='{form.line_end}', encoding='utf-8', nullstr={files.texts(form.missing)},"
+                    f" columns={{{columns}}}",
+                )
             )
         except duckdb.ConversionException as error:
             named = _CONVERTED.search(str(error))

@@ -11,7 +11,7 @@ import duckdb
 
 from store.durable import room_needed, tells_of_no_room
 from store.errors import Full, UnreadableTable
-from store.tabular import csv_table, ndjson_table, parquet_table, sandbox
+from store.tabular import csv_table, files, ndjson_table, parquet_table, sandbox
 from store.tabular.declarations import COLUMN_TYPES, Format, ImportedTable, ImportOptions, RawTable, warning
 from store.tabular.inference import EXACT, Settled, settle
 from store.tabular.profiling import profile
@@ -103,11 +103,11 @@ def _write(connection: duckdb.DuckDBPyConnection, names: Sequence[str], columns:
         for name, column in zip(names, columns, strict=True)
     ]
     chosen = ", ".join(f"{column.expression} AS c{place}" for place, column in enumerate(columns))
-    description = sandbox.text(json.dumps(described))
+    description = files.text(json.dumps(described))
     # A dictionary of strings takes DuckDB half a megabyte of memory a column, whatever is in it.
     dictionaries = "" if len(columns) <= _DICTIONARIES else "DICTIONARY_SIZE_LIMIT 1, "
     connection.execute(
-        f"COPY (SELECT {chosen} FROM raw) TO {sandbox.text(out)} (FORMAT parquet, USE_TMP_FILE false, {dictionaries}"
+        f"COPY (SELECT {chosen} FROM raw) TO {files.target(out)} (FORMAT parquet, USE_TMP_FILE false, {dictionaries}"
         f"COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {_ROWS_A_GROUP},"
         f" KV_METADATA {{{DESCRIPTION_KEY}: {description}}})"
     )

@@ -11,7 +11,7 @@ import duckdb
 import orjson
 
 from store.errors import UnreadableTable
-from store.tabular import sandbox
+from store.tabular import files
 from store.tabular.declarations import ImportOptions, Kind, RawTable
 from store.tabular.naming import settle_names
 
@@ -38,8 +38,11 @@ def load(
         for place, (name, (key, kind)) in enumerate(zip(names, kinds.items(), strict=True))
     )
     connection.execute(
-        f"CREATE TABLE raw AS SELECT * FROM read_csv({sandbox.text(rewritten)}, auto_detect=false, header=true,"
-        f" delim=',', quote='\"', escape='\"', nullstr='', new_line='\\n', columns={{{columns}}})"
+        "CREATE TABLE raw AS SELECT * FROM "
+        + files.csv(
+            rewritten,
+            f"header=true, delim=',', quote='\"', escape='\"', nullstr='', new_line='\\n', columns={{{columns}}}",
+        )
     )
     return RawTable(names, tuple(kinds.values()), lambda row: _line_of(path, row), warnings)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from store.errors import UnreadableTable
-from store.tabular import sandbox
+from store.tabular import files
 from store.tabular.declarations import ImportOptions, Kind, RawTable
 from store.tabular.naming import settle_names
 
@@ -27,27 +27,26 @@ def load(
     max_bytes: int,
 ) -> RawTable:
     """Makes the table `raw`. Raises UnreadableTable; a row has no line here."""
-    file = sandbox.text(path)
     try:
-        given = _checked_names(connection, file, max_rows, max_columns, max_bytes)
+        given = _checked_names(connection, path, max_rows, max_columns, max_bytes)
         names, warnings = settle_names(given)
-        types = [row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM read_parquet({file})").fetchall()]
+        types = [row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {files.parquet(path)}").fetchall()]
         columns = [
             _column(f"c{place}", name, type, options)
             for place, (name, type) in enumerate(zip(names, types, strict=True))
         ]
         aliases = ", ".join(f"c{place}" for place in range(len(names)))
         chosen = ", ".join(expression for expression, _ in columns)
-        connection.execute(f"CREATE TABLE raw AS SELECT {chosen} FROM read_parquet({file}) AS file({aliases})")
+        connection.execute(f"CREATE TABLE raw AS SELECT {chosen} FROM {files.parquet(path)} AS file({aliases})")
     except (duckdb.InvalidInputException, duckdb.IOException, duckdb.NotImplementedException) as error:
         raise UnreadableTable(f"the file cannot be read as Parquet: {_reason(error)}") from None
     return RawTable(names, tuple(kind for _, kind in columns), lambda _row: None, warnings)
 
 
 def _checked_names(
-    connection: duckdb.DuckDBPyConnection, file: str, max_rows: int, max_columns: int, max_bytes: int
+    connection: duckdb.DuckDBPyConnection, path: Path, max_rows: int, max_columns: int, max_bytes: int
 ) -> list[str]:
-    schema = connection.execute(f"SELECT name, num_children FROM parquet_schema({file})").fetchall()
+    schema = connection.execute(f"SELECT name, num_children FROM {files.metadata(path, 'parquet_schema')}").fetchall()
     names = [name for name, _ in schema[1:]]  # the first is the root
     for name, children in schema[1:]:
         if children:
@@ -56,10 +55,10 @@ def _checked_names(
         raise UnreadableTable("there is no column in the file")
     if len(names) > max_columns:
         raise UnreadableTable(f"{len(names)} columns, more than {max_columns}")
-    (rows,) = connection.execute(f"SELECT num_rows FROM parquet_file_metadata({file})").fetchall()[0]
+    (rows,) = connection.execute(f"SELECT num_rows FROM {files.metadata(path, 'parquet_file_metadata')}").fetchall()[0]
     if rows > max_rows:
         raise UnreadableTable(f"{rows} rows, more than {max_rows}")
-    said = f"SELECT coalesce(sum(total_uncompressed_size), 0) FROM parquet_metadata({file})"
+    said = f"SELECT coalesce(sum(total_uncompressed_size), 0) FROM {files.metadata(path, 'parquet_metadata')}"
     (inflated,) = connection.execute(said).fetchall()[0]
     # A run of one value packs 50 million cells into some bytes: count what they will take when unpacked.
     if max(inflated, rows * len(names) * 8) > max_bytes:
@@ -87,7 +86,7 @@ def _column(c: str, name: str, type: str, options: ImportOptions) -> tuple[str, 
 
 
 def _text(c: str, expression: str, options: ImportOptions) -> str:
-    markers = ", ".join(sandbox.text(marker) for marker in sorted({"", *options.missing}))
+    markers = ", ".join(files.text(marker) for marker in sorted({"", *options.missing}))
     value = f"CAST({expression} AS VARCHAR)"
     return f"CASE WHEN {value} IN ({markers}) THEN NULL ELSE {value} END AS {c}"
 

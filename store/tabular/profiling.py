@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from store.tabular import sandbox
+from store.tabular import files
 from store.tabular.declarations import ColumnType
 from store.tabular.inference import Settled
 from store.tabular.reading import rfc3339
@@ -28,18 +28,18 @@ def profile(
     at_once = max(1, min(200, _CELLS_AT_ONCE // rows))
     numbers = [place for place, column in enumerate(columns) if column.type in ("numeric", "datetime")]
     others = [place for place, column in enumerate(columns) if column.type not in ("numeric", "datetime")]
-    file = sandbox.text(stored)
+    file = files.parquet(stored)
     for start in range(0, len(numbers), at_once):
         batch = numbers[start : start + at_once]
         chosen = ", ".join(f"epoch_us(c{n}) AS c{n}" if columns[n].type == "datetime" else f"c{n}" for n in batch)
-        arrays = connection.execute(f"SELECT {chosen} FROM read_parquet({file})").fetchnumpy()
+        arrays = connection.execute(f"SELECT {chosen} FROM {file}").fetchnumpy()
         for place in batch:
             figures[place] = _of_numbers(columns[place], arrays.pop(f"c{place}"))
     few = [place for place in others if columns[place].type == "boolean" or columns[place].distinct <= _FEW]
     for start in range(0, len(few), at_once):
         batch = few[start : start + at_once]
         chosen = ", ".join(f"histogram(c{place})" for place in batch)
-        (histograms,) = connection.execute(f"SELECT {chosen} FROM read_parquet({file})").fetchall()
+        (histograms,) = connection.execute(f"SELECT {chosen} FROM {file}").fetchall()
         for place, histogram in zip(batch, histograms, strict=True):
             figures[place] = _of_histogram(histogram or {}, columns[place].type, rows)
     for place in set(others) - set(few):
@@ -79,11 +79,11 @@ def _of_histogram(histogram: dict[Any, int], type: ColumnType, rows: int) -> dic
 
 def _of_many(connection: duckdb.DuckDBPyConnection, file: str, c: str, column: Settled, rows: int) -> dict[str, Any]:
     """The same of a column with too many different strings to hand them all to Python."""
-    (present,) = connection.execute(f"SELECT count({c}) FROM read_parquet({file})").fetchall()[0]
+    (present,) = connection.execute(f"SELECT count({c}) FROM {file}").fetchall()[0]
     figures: dict[str, Any] = {"missing": rows - present, "distinct": column.distinct}
     if column.type != "text":
         commonest = (
-            f"SELECT {c}, count(*) AS n FROM read_parquet({file}) WHERE {c} IS NOT NULL"
+            f"SELECT {c}, count(*) AS n FROM {file} WHERE {c} IS NOT NULL"
             f" GROUP BY {c} ORDER BY n DESC, {c} LIMIT {_CATEGORIES}"
         )
         figures["categories"] = [{"value": value, "count": n} for value, n in connection.execute(commonest).fetchall()]

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from store.tabular import sandbox
+from store.tabular import files, sandbox
 from store.tabular.declarations import ColumnType, StoredColumn
 
 _AT_ONCE = 100
@@ -31,11 +31,10 @@ def read_columns(path: Path, names: Sequence[str]) -> dict[str, StoredColumn]:
         wanted = {name: places[name] for name in names}
         if not wanted:
             return {}
-        file = sandbox.text(path)
         coded = [place for place, column in wanted.values() if column["type"] in ("categorical", "text")]
-        categories = _categories(connection, file, coded)
+        categories = _categories(connection, path, coded)
         chosen = ", ".join(_expression(f"c{place}", column["type"]) for place, column in wanted.values())
-        arrays = connection.execute(f"SELECT {chosen} FROM read_parquet({file})").fetchnumpy()
+        arrays = connection.execute(f"SELECT {chosen} FROM {files.parquet(path)}").fetchnumpy()
         return {
             name: _stored(column, arrays.pop(f"c{place}"), categories.get(place))
             for name, (place, column) in wanted.items()
@@ -49,7 +48,7 @@ def read_rows(path: Path, limit: int, offset: int) -> list[list[Any]]:
         found = described(connection, path)
         times = [place for place, column in enumerate(found) if column["type"] == "datetime"]
         chosen = ", ".join(f"epoch_us(c{n})" if n in set(times) else f"c{n}" for n in range(len(found)))
-        query = f"SELECT {chosen} FROM read_parquet({sandbox.text(path)}) LIMIT {int(limit)} OFFSET {int(offset)}"
+        query = f"SELECT {chosen} FROM {files.parquet(path)} LIMIT {int(limit)} OFFSET {int(offset)}"
         rows = [list(row) for row in connection.execute(query).fetchall()]
     for row in rows:
         for place in times:
@@ -64,23 +63,21 @@ def rfc3339(microseconds: int) -> str:
 
 def described(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Described]:
     """The columns of a stored table, in order."""
-    query = f"SELECT value FROM parquet_kv_metadata({sandbox.text(path)}) WHERE key = '{DESCRIPTION_KEY}'"
+    query = f"SELECT value FROM {files.metadata(path, 'parquet_kv_metadata')} WHERE key = '{DESCRIPTION_KEY}'"
     found: list[Described] = json.loads(connection.execute(query).fetchall()[0][0])
     return found
 
 
-def _categories(connection: duckdb.DuckDBPyConnection, file: str, places: Sequence[int]) -> dict[int, tuple[str, ...]]:
+def _categories(connection: duckdb.DuckDBPyConnection, path: Path, places: Sequence[int]) -> dict[int, tuple[str, ...]]:
     """Each column's strings by code point; and an enum type of them in DuckDB, named as the column."""
     found: dict[int, tuple[str, ...]] = {}
     for start in range(0, len(places), _AT_ONCE):
         batch = places[start : start + _AT_ONCE]
         chosen = ", ".join(f"coalesce(list_sort(list(DISTINCT c{n}) FILTER (c{n} IS NOT NULL)), [])" for n in batch)
-        (lists,) = connection.execute(f"SELECT {chosen} FROM read_parquet({file})").fetchall()
+        (lists,) = connection.execute(f"SELECT {chosen} FROM {files.parquet(path)}").fetchall()
         for place, strings in zip(batch, lists, strict=True):
             found[place] = tuple(strings)
-            connection.execute(
-                f"CREATE OR REPLACE TEMP TYPE c{place} AS ENUM ({', '.join(map(sandbox.text, strings))})"
-            )
+            connection.execute(f"CREATE OR REPLACE TEMP TYPE c{place} AS ENUM ({', '.join(map(files.text, strings))})")
     return found
 
 

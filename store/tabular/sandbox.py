@@ -9,29 +9,22 @@ from pathlib import Path
 
 import duckdb
 
+from store.tabular.files import plain, texts
+
 # One thread: a job then takes one core of the machine it shares, and sums come out the same bits each time.
 _THREADS = 1
 _READERS_KEPT = 4
 
 _lock = threading.Lock()
-_readers: OrderedDict[tuple[int, Path], duckdb.DuckDBPyConnection] = OrderedDict()
-
-
-def text(value: str | Path) -> str:
-    """A string as an SQL literal; DuckDB's have no escapes but the doubled quote."""
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def texts(values: Iterable[str | Path]) -> str:
-    return "[" + ", ".join(map(text, values)) + "]"
+_readers: OrderedDict[tuple[int, str], duckdb.DuckDBPyConnection] = OrderedDict()
 
 
 @contextmanager
 def sandbox(files: Iterable[Path], scratch: Path, memory_bytes: int) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection of its own for one import: `files` and its spill folder below `scratch` are all it can touch."""
-    connection = duckdb.connect(":memory:", config=_configuration(memory_bytes, scratch / "spill"))
+    connection = duckdb.connect(":memory:", config=_configuration(memory_bytes, plain(scratch / "spill")))
     try:
-        _lock_in(connection, f"SET allowed_paths={texts(files)}")
+        _lock_in(connection, f"SET allowed_paths={texts(map(plain, files))}")
         yield connection
     finally:
         connection.close()
@@ -44,10 +37,10 @@ def reader(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     Starting DuckDB takes 10 ms, more than reading a small table, so an instance is kept for each folder of tables. It
     may read nothing outside that folder.
     """
-    folder = file.parent.parent  # blobs lie in <folder>/ab/cdef…
-    key = (os.getpid(), folder)  # a forked child must not touch its parent's
+    allowed = plain(file).rsplit("/", 2)[0]  # blobs lie in <folder>/ab/cdef…
+    key = (os.getpid(), allowed)  # a forked child must not touch its parent's
     with _lock:
-        instance = _readers.pop(key, None) or _started(folder)
+        instance = _readers.pop(key, None) or _started(allowed)
         _readers[key] = instance
         while len(_readers) > _READERS_KEPT:
             _readers.popitem(last=False)  # closed by the last cursor that still reads
@@ -58,17 +51,17 @@ def reader(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         cursor.close()
 
 
-def _started(folder: Path) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(":memory:", config=_configuration(1 << 30, None))
+def _started(folder: str) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(":memory:", config=_configuration(1 << 30, ""))
     _lock_in(connection, f"SET allowed_directories={texts([f'{folder}/'])}")
     return connection
 
 
-def _configuration(memory_bytes: int, spill: Path | None) -> dict[str, str | bool | int | float | list[str]]:
+def _configuration(memory_bytes: int, spill: str) -> dict[str, str | bool | int | float | list[str]]:
     return {
         "threads": _THREADS,
         "memory_limit": f"{memory_bytes // 1024}KiB",
-        "temp_directory": str(spill) if spill else "",
+        "temp_directory": spill,
         "enable_external_file_cache": False,  # it tells a file written anew by its time alone
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
