@@ -43,6 +43,7 @@ _PREDICTING = frozenset(
 
 _REMEMBERED_SECONDS = 1.0
 _MOST_REMEMBERED = 4_096
+_LONGEST_HOST = 255
 
 
 @dataclass(frozen=True)
@@ -191,4 +192,4 @@ def _check_browser(environ: Mapping[str, Any]) -> None:
 
 @lru_cache(maxsize=256)
 def _is_loopback_host(host: str) -> bool:
-    return is_loopback(re.sub(r":\d*$", "", host).lower())
+    return len(host) <= _LONGEST_HOST and is_loopback(re.sub(r":\d*+$", "", host).lower())

@@ -20,8 +20,9 @@ DELIMITERS = (",", ";", "\t", "|")
 _HEAD_BYTES = 2 << 20
 _SAMPLED_RECORDS = 200
 _SAMPLED_CELLS = 50_000
-_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
-_BEYOND_DOUBLE = re.compile(r"\D*\d{16,}\D*")  # a whole number that a double would round
+# Every repetition is possessive: what it has taken it does not give back, so that a cell costs its length and no more.
+_NUMBER = re.compile(r"\s*+[+-]?+(?:\d++\.?+\d*+|\.\d++)(?:[eE][+-]?+\d++)?+\s*+", re.ASCII)
+_BEYOND_DOUBLE = re.compile(r"\D*+\d{16,}+\D*+")  # a whole number that a double would round
 
 
 @dataclass(frozen=True)

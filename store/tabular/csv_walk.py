@@ -38,7 +38,7 @@ def survey(path: Path, dialect: Dialect, missing: Iterable[str]) -> Survey:
     them is not plain.
     """
     delimiter = dialect.delimiter.encode()
-    loose_quote = re.compile(rb'(?:^|[\r\n%b]) +"|" +(?:$|[\r\n%b])' % (re.escape(delimiter), re.escape(delimiter)))
+    loose_quote = _loose_quote(delimiter)
     feeds = returns = pairs = lines = 0
     hanging = loose = grouped = False
     markers = {marker: marker.encode() for marker in missing}
@@ -69,6 +69,17 @@ def survey(path: Path, dialect: Dialect, missing: Iterable[str]) -> Survey:
     mixed = returns > 0 and not (pairs == feeds == returns)
     plain = not (mixed or hanging or loose or dialect.width == 1 or dialect.starts_blank)
     return Survey(plain, r"\r\n" if returns else r"\n", grouped, frozenset(found))
+
+
+def _loose_quote(delimiter: bytes) -> re.Pattern[bytes]:
+    """Return a pattern of spaces between a delimiter or a line's end and a quote.
+
+    A run of spaces is tried from its first one alone, so that a search costs the length of the text and no more.
+    """
+    if delimiter == b" ":
+        return re.compile(rb'(?<! )(?: {2,}+"|(?<![^\r\n]) ")|" (?: |$|[\r\n])')
+    escaped = re.escape(delimiter)
+    return re.compile(rb'(?<![^\r\n%b]) ++"|" ++(?:$|[\r\n%b])' % (escaped, escaped))
 
 
 def walk(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:

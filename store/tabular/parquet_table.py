@@ -14,6 +14,7 @@ from store.tabular.naming import settle_names
 _WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
 _REAL = {"UBIGINT", "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE"}
 _TIMES = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
+_LONGEST_REASON = 500  # characters; a name in it may be as long as its sender likes
 _TEXTS = {"VARCHAR", "UUID", "TIME", "TIME WITH TIME ZONE"}
 
 
@@ -93,4 +94,5 @@ def _text(c: str, expression: str, options: ImportOptions) -> str:
 
 def _reason(error: duckdb.Error) -> str:
     """DuckDB's first line without the path it names, which is ours."""
-    return re.sub(r"'[^']*/[^']*'|\"[^\"]*/[^\"]*\"", "the file", str(error).splitlines()[0])
+    said = str(error).splitlines()[0][:_LONGEST_REASON]
+    return re.sub(r"'[^']*/[^']*'|\"[^\"]*/[^\"]*\"", "the file", said)
