@@ -35,7 +35,7 @@ resource = Resource(
 )
 
 PARQUET, CSV = "application/vnd.apache.parquet", "text/csv"
-_PIECE = 128 << 10
+_PIECE = 32 << 10
 
 _SHOWN = BatchPredictionOut()
 _EXAMPLE = {"model": "iris@prod", "dataset": "ds_06f3kq1v8nzc2w5t9xay7bm4dh", "probabilities": True}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NEVER = float("inf")
 _SLICE = 256 << 10  # of an answer that is handed to the operating system at once
-_HIGH_WATER = 64 << 10  # of an answer that the system has not taken, at which no more is handed to it
+_HIGH_WATER = 32 << 10  # of an answer that the system has not taken, at which no more is handed to it
 _NO_BODY = ("1", "204", "304")
 
 

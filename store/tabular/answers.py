@@ -22,7 +22,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes a cell fo
 
 _MEMORY_BYTES = 256 << 20
 _ROWS_A_GROUP = 122_880
-_PIECE_BYTES = 128 << 10
+_PIECE_BYTES = 32 << 10
 _PARQUET = (
     f"(FORMAT parquet, USE_TMP_FILE false, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {_ROWS_A_GROUP})"
 )
