@@ -3,14 +3,23 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
 from store.figures import Figures
 
-MEDIA_TYPE = CONTENT_TYPE_LATEST
+_OPENMETRICS = "application/openmetrics-text"
+# The first for who asks for none of them. Our names and labels are the same text in both versions of a format.
+MEDIA_TYPES = tuple(
+    f"{media}; version={version}; charset=utf-8"
+    for media, version in (
+        *(("text/plain", "0.0.4"), ("text/plain", "1.0.0")),
+        *((_OPENMETRICS, "1.0.0"), (_OPENMETRICS, "0.0.1")),
+    )
+)
 
 
 class _Scrape(Collector):
@@ -31,9 +40,12 @@ class _Scrape(Collector):
         yield GaugeMetricFamily("learnd_worker_slots", "Runs that the workers can train at once", value=found.slots)
 
 
-def exposition(figures: Figures) -> bytes:
+def exposition(figures: Figures, media: str) -> bytes:
+    """Return the figures in one of MEDIA_TYPES."""
     registry = CollectorRegistry()
     registry.register(_Scrape(figures))
+    if media.startswith(_OPENMETRICS):
+        return generate_openmetrics(registry)  # type: ignore[no-untyped-call,no-any-return]
     return generate_latest(registry)
 
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from flask import Response
+from flask import Response, request
 from flask.views import MethodView
 from sqlalchemy.exc import SQLAlchemyError
 
-from service import answers, figures
+from service import accept, answers, figures
 from service.blueprint import Resource
 from service.parts import parts
 from store import figures as counted
@@ -54,10 +54,13 @@ class Ready(MethodView):
 @resource.route("/metrics")
 class Figures(MethodView):
     @resource.response(200, {"type": "string"}, content_type="text/plain")
+    @resource.response(200, {"type": "string"}, content_type="application/openmetrics-text")
     def get(self) -> Response:
-        """The service's figures, for Prometheus"""
+        """The service's figures, for Prometheus: in its text format or, where `Accept` asks for it, as OpenMetrics"""
+        media = accept.preferred(request.headers.get("Accept"), figures.MEDIA_TYPES) or figures.MEDIA_TYPES[0]
         with parts().database.read() as tx:
-            return Response(figures.exposition(counted.read(tx)), content_type=figures.MEDIA_TYPE)
+            found = counted.read(tx)
+        return Response(figures.exposition(found, media), content_type=media, headers={"Vary": "Accept"})
 
 
 def storage() -> dict[str, bool]:

@@ -15,10 +15,10 @@ from learning.cells import Cells, Row
 from learning.columns import Table
 from learning.conformal import Calibration
 from learning.model import MeanModel, Model, Prediction
-from service import answers, strict_json
+from service import accept, answers, strict_json
 from service.answers import JSON
 from service.blueprint import read_body, require_media
-from service.problems import Invalid, Malformed, NotAcceptable, flatten
+from service.problems import Invalid, Malformed, flatten
 from service.schemas.predictions import MOST_INSTANCES, PredictionIn
 from service.serving import csv_rows
 from service.serving.instances import Input, columns_of
@@ -30,7 +30,6 @@ _SCHEMA = PredictionIn()
 _NO_CALIBRATION = (
     "null: intervals are learned from validation rows or folds, for what the run predicts as and no other member"
 )
-_WITH_CHARSET = {f"{media};charset=utf-8": media for media in (JSON, CSV)}
 
 
 Rows = Table | Cells | Row  # what a model predicts from
@@ -57,7 +56,7 @@ def read(request: Request, query: Mapping[str, Any]) -> Asked:
 
     Raises NotAcceptable, WrongMedia, Malformed, Invalid, and 413 past MOST_BYTES.
     """
-    media = _wanted(request)
+    media = accept.choose(request.headers.get("Accept"), (JSON, CSV, ARROW))
     body = read_large_body(request)
     require_media(request, JSON, CSV, ARROW)
     if request.mimetype != JSON:
@@ -91,17 +90,6 @@ def _of_json(body: bytes) -> dict[str, Any]:
     except ValidationError as error:
         raise Invalid(flatten(error.messages)) from None
     return found
-
-
-def _wanted(request: Request) -> str:
-    """The media type of the answer, by Accept. Raises NotAcceptable."""
-    accepted = request.accept_mimetypes
-    if not accepted:
-        return JSON
-    found = accepted.best_match([JSON, CSV, ARROW, *_WITH_CHARSET])
-    if found is None:
-        raise NotAcceptable(f"Answers as {accepted} are not possible; application/json is, and {CSV} and {ARROW} are.")
-    return _WITH_CHARSET.get(found, found)
 
 
 @cache
