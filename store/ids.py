@@ -26,6 +26,11 @@ def is_id(text: str) -> bool:
     return _SHAPE.fullmatch(text) is not None
 
 
+def prefix_of(id: str) -> str:
+    """Return which noun an id is of."""
+    return id.partition("_")[0]
+
+
 def _next_microsecond() -> int:
     # Two ids of one microsecond would sort by chance, so the later one borrows the next microsecond.
     global _latest  # noqa: PLW0603 - the order holds within a process, so its memory is the process's

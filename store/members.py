@@ -92,14 +92,14 @@ def page(
 ) -> Page[Member]:
     """In order of index, or with `sort="value"` of the best value, the lowest first."""
     if sort == "index":
-        return _by_index(tx, _of(tenant, run_id), limit, after)
+        return _by_index(tx, tenant, run_id, limit, after)
     if sort == "value":
-        return _by_value(tx, _of(tenant, run_id), limit, after)
+        return _by_value(tx, tenant, run_id, limit, after)
     raise ValueError(f"members sort by {' or '.join(SORTS)}, not {sort}")
 
 
 def first(tx: Connection, tenant: str, run_id: str, count: int = 100) -> list[Member]:
-    return _by_index(tx, _of(tenant, run_id), count, None).data
+    return _by_index(tx, tenant, run_id, count, None).data
 
 
 def get(tx: Connection, tenant: str, run_id: str, index: int) -> Member:
@@ -122,32 +122,34 @@ def _of(tenant: str, run_id: str) -> Select[Any]:
     return select(members, status).select_from(joined).where(members.c.tenant_id == tenant, members.c.run_id == run_id)
 
 
-def _by_index(tx: Connection, query: Select[Any], limit: int, after: str | None) -> Page[Member]:
+def _by_index(tx: Connection, tenant: str, run_id: str, limit: int, after: str | None) -> Page[Member]:
+    query, order = _of(tenant, run_id), f"{run_id} by index"
     if after is not None:
-        query = query.where(members.c.index > pages.decode(after, int)[0])
+        query = query.where(members.c.index > pages.decode_of(order, after, int)[0])
     found = tx.execute(query.order_by(members.c.index).limit(limit + 1)).mappings()
-    return pages.of([_member(row) for row in found], limit, lambda member: (member.index,))
+    return pages.of([_member(row) for row in found], limit, lambda member: (order, member.index))
 
 
-def _by_value(tx: Connection, query: Select[Any], limit: int, after: str | None) -> Page[Member]:
+def _by_value(tx: Connection, tenant: str, run_id: str, limit: int, after: str | None) -> Page[Member]:
+    query, order = _of(tenant, run_id), f"{run_id} by value"
     value, index = members.c.best_value, members.c.index
     if after is not None:
-        query = query.where(_beyond(after))
+        query = query.where(_beyond(order, after))
     found = tx.execute(query.order_by(value.is_(None), value, index).limit(limit + 1)).mappings()
-    return pages.of([_member(row) for row in found], limit, _value_place)
+
+    def place(member: Member) -> tuple[str | float, ...]:
+        # Two shapes of cursor, for the members with a value and those after them without.
+        return (order, float(member.best["value"]), member.index) if member.best else (order, member.index)
+
+    return pages.of([_member(row) for row in found], limit, place)
 
 
-def _value_place(member: Member) -> tuple[str | float, ...]:
-    # Two shapes of cursor, for the members with a value and those after them without.
-    return (float(member.best["value"]), member.index) if member.best else (member.index,)
-
-
-def _beyond(after: str) -> Any:
+def _beyond(order: str, after: str) -> Any:
     value, index = members.c.best_value, members.c.index
     try:
-        (last,) = pages.decode(after, int)
+        (last,) = pages.decode_of(order, after, int)
     except BadCursor:
-        best, last = pages.decode(after, float, int)
+        best, last = pages.decode_of(order, after, float, int)
         return or_(value > best, and_(value == best, index > last), value.is_(None))
     return and_(value.is_(None), index > last)
 

@@ -54,7 +54,7 @@ def page(
 
     A value that is not finite is None, with `"finite": False`.
     """
-    beyond: Any = (0, -1, "", "") if after is None else pages.decode(after, int, int, str, str)
+    beyond: Any = (0, -1, "", "") if after is None else pages.decode_of(run_id, after, int, int, str, str)
     everyone = range(population.count(tx, tenant, run_id))
     wanted = everyone if member is None else everyone[member : member + 1]
     rows: list[Row] = []
@@ -65,7 +65,7 @@ def page(
             rows += _rows(run, found, beyond, limit + 1 - len(rows))
             if len(rows) > limit:
                 break
-    return pages.of(rows, limit, lambda row: (row["epoch"], row["member"], row["split"], row["name"]))
+    return pages.of(rows, limit, lambda row: (run_id, row["epoch"], row["member"], row["split"], row["name"]))
 
 
 def _look(tx: Connection, place: Place, points: int | None) -> _Run:

@@ -10,9 +10,10 @@ import orjson
 from sqlalchemy import Column, Connection, RowMapping, Select
 
 from store.errors import BadCursor
-from store.ids import is_id
+from store.ids import is_id, prefix_of
 
 T = TypeVar("T")
+PREFIXES = {"datasets": "ds", "networks": "net", "runs": "run", "batch_predictions": "bp"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,14 @@ def decode(cursor: str, *kinds: type) -> tuple[Any, ...]:
     return tuple(place)
 
 
+def decode_of(owner: str, cursor: str, *kinds: type) -> tuple[Any, ...]:
+    """Return the place of a cursor whose first field is what the list belongs to. Raise BadCursor."""
+    found, *place = decode(cursor, str, *kinds)
+    if found != owner:
+        raise BadCursor(cursor)
+    return tuple(place)
+
+
 def of(found: Sequence[T], limit: int, place: Callable[[T], tuple[str | float, ...]]) -> Page[T]:
     """The page from up to `limit` + 1 things found in order; `place` tells where in the order one is."""
     data = list(found[:limit])
@@ -59,10 +68,13 @@ def newest_first(
     limit: int,
     after: str | None,
 ) -> Page[T]:
-    """What `read` makes of the rows of `query`, from the newest id down, or from below the cursor `after`."""
+    """What `read` makes of the rows of `query`, from the newest id down, or from below the cursor `after`.
+
+    Raise BadCursor for one of another list, whose ids have another prefix.
+    """
     if after is not None:
         (before,) = decode(after, str)
-        if not is_id(before):
+        if not is_id(before) or prefix_of(before) != PREFIXES[id.table.name]:
             raise BadCursor(after)
         query = query.where(id < before)
     found = tx.execute(query.order_by(id.desc()).limit(limit + 1)).mappings().all()
