@@ -27,6 +27,7 @@ from store.states import FINAL
 MEDIA_TYPE = "text/event-stream"
 
 _HELLO = b"retry: 1000\n\n"  # milliseconds, after which a browser that was cut off comes back
+_NO_MORE = b"retry: 3600000\n\n"  # an EventSource that nobody closes would ask for the end every second
 _ALIVE = b": alive\n\n"  # a comment, for whoever ends connections that are silent
 _NOTHING = b""  # sends nothing, but the server ends the stream here if its caller has gone away
 _SILENT_SECONDS = 15.0
@@ -94,4 +95,4 @@ def _told(event: Event) -> bytes:
 
 
 def _ending(status: str) -> bytes:
-    return b"event: end\ndata: %s\n\n" % orjson.dumps({"status": status})
+    return b"%sevent: end\ndata: %s\n\n" % (_NO_MORE, orjson.dumps({"status": status}))

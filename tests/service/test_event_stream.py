@@ -63,6 +63,15 @@ def test_it_is_sent_so_that_nobody_on_the_way_keeps_it(caller: Caller, iris: str
         assert answer.data.startswith(b"retry: 1000\n\nid: 1\nevent: run.queued\ndata: {")
 
 
+def test_browser_does_not_ask_again_for_an_hour_after_the_end(caller: Caller, iris: str) -> None:
+    run = caller.run(caller.dataset(iris))["id"]
+    caller.client.post(f"/v1/runs/{run}/cancel")
+    with stream(caller, run) as answer:
+        told, end = answer.data.split(b"retry: 3600000\n\n")
+    assert told.startswith(b"retry: 1000\n\n")
+    assert end == b'event: end\ndata: {"status":"cancelled"}\n\n'
+
+
 def test_what_there_is_comes_first_and_what_happens_comes_then(caller: Caller, iris: str) -> None:
     run = caller.run(caller.dataset(iris))["id"]
     with stream(caller, run) as answer:
