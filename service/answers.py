@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from flask import Response, request
+from flask import Response
 from flask.json.provider import JSONProvider
 
 JSON = "application/json"
+CACHED_BUT_ASKED_FOR = "private, no-cache"
 BINARY = "application/octet-stream"
 
 
@@ -33,20 +34,25 @@ def plain(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str]
     return Response(encoded(body), status=status, headers=dict(headers or {}), content_type=JSON)
 
 
-def tagged(body: Mapping[str, Any]) -> Response:
-    """The body with its ETag, or 304 where the caller named that one in If-None-Match."""
-    return _tagged(Response(orjson.dumps(body), content_type=JSON))
+def tagged(body: Mapping[str, Any], status: int = 200) -> Response:
+    """Return the body with its ETag."""
+    return _tagged(Response(orjson.dumps(body), status=status, content_type=JSON))
+
+
+def etag(body: Mapping[str, Any] | bytes) -> str:
+    """Return the ETag of this JSON, or of these bytes."""
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
 def file(content: bytes, name: str) -> Response:
-    """The file to be kept under this name, with its ETag, or 304 as `tagged`."""
+    """Return the file to be saved under this name, with its ETag."""
     response = _tagged(Response(content, content_type=BINARY))
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 
 def _tagged(response: Response) -> Response:
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
-    response.make_conditional(request)
+    response.headers["Cache-Control"] = CACHED_BUT_ASKED_FOR
+    response.headers["ETag"] = etag(response.get_data())
     return response

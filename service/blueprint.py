@@ -19,6 +19,14 @@ from store.models import NAME
 
 SPEC_BYTES = 64 * 1024
 
+IF_MATCH, IF_NONE_MATCH = (
+    {"in": "header", "name": name, "description": f"ETags, or `*`: {effect}", "schema": {"type": "string"}}
+    for name, effect in (
+        ("If-Match", "412, and nothing done, unless one of them is the current one"),
+        ("If-None-Match", "304 to a read, 412 to a change, if one of them is the current one"),
+    )
+)
+
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -118,6 +126,10 @@ class Resource(Blueprint):  # type: ignore[misc]  # the library carries no types
             return cast("View", telling)
 
         return decorator
+
+    def conditional(self, view: View) -> View:
+        """Tell in the document that the route reads preconditions: its answer, or what it changes, has an ETag."""
+        return self.header(IF_MATCH)(self.header(IF_NONE_MATCH)(view))
 
     def doc(self, **described: Any) -> Callable[[View], View]:
         return cast("Callable[[View], View]", super().doc(**described))

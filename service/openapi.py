@@ -10,7 +10,7 @@ from flask_smorest import Api  # type: ignore[import-untyped]
 from marshmallow import Schema
 
 from service import problems
-from service.blueprint import Id, Name, Ref
+from service.blueprint import IF_MATCH, Id, Name, Ref
 from service.problems import MEDIA_TYPE
 from service.schemas.datasets import ColumnOut, WarningOut
 from service.schemas.inference import InferenceIn
@@ -53,7 +53,6 @@ def header(name: str, description: str, **schema: Any) -> dict[str, Any]:
 
 
 IDEMPOTENT = header("Idempotency-Key", "The same request with the same key is done once", minLength=1, maxLength=255)
-IF_NONE_MATCH = header("If-None-Match", "The ETag that the caller has; 304 if it still is")
 LAST_EVENT_ID = header("Last-Event-ID", "Of a stream: the id of the last event seen; it goes on after that one")
 REQUEST_ID = header("X-Request-Id", "The caller's own id of this request, answered as it came")
 
@@ -67,6 +66,7 @@ _REASONS = {
     "405": "The method is not possible here",
     "406": "The form asked for in Accept is not there",
     "409": "The state does not allow it",
+    "412": "A precondition does not hold; nothing was done",
     "413": "The body is over its limit",
     "415": "Another media type than this address takes",
     "422": "Well-formed, but wrong: `errors` says which fields",
@@ -157,12 +157,24 @@ def _with_errors(operation: Mapping[str, Any], method: str, path: str) -> dict[s
         possible |= {"409"}
     if "requestBody" in operation:
         possible |= {"400", "413", "415"}
+    if any(each.get("name") == IF_MATCH["name"] for each in operation.get("parameters", ())):
+        possible |= {"412"}
+        _tell_of_tags(responses, method)
     for response in responses.values():
         if "$ref" not in response:
             response.setdefault("headers", {})["X-Request-Id"] = {"$ref": "#/components/headers/RequestId"}
     for status in possible:
         responses[status] = {"$ref": f"#/components/responses/Problem{status}"}
     return responses
+
+
+def _tell_of_tags(responses: dict[str, Any], method: str) -> None:
+    for status, response in responses.items():
+        if status.startswith("2") and status != "204":
+            response.setdefault("headers", {})["ETag"] = {"schema": {"type": "string"}}
+    if method == "get":
+        tag = {"ETag": {"schema": {"type": "string"}}}
+        responses["304"] = {"description": "The caller has it: If-None-Match names its ETag", "headers": tag}
 
 
 def _problem(status: str) -> dict[str, Any]:

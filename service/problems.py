@@ -6,6 +6,7 @@
       Forbidden             403
       Missing               404
       Clash                 409
+      PreconditionFailed    412
       TooLarge              413
       WrongMedia            415
       NotAcceptable         406
@@ -67,6 +68,10 @@ class Missing(Problem):
 
 class Clash(Problem):
     status = HTTPStatus.CONFLICT
+
+
+class PreconditionFailed(Problem):
+    status = HTTPStatus.PRECONDITION_FAILED
 
 
 class TooLarge(Problem):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from flask import Response, request
 
-from service import stopping
+from service import preconditions, stopping
 
 _WAITERS = 24  # each holds one of the server's 32 threads; past this a wait is answered at once
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2
@@ -21,16 +21,18 @@ def when_changed(read: Callable[[], Response], seconds: float, *, is_final: bool
     What a caller has seen is its If-None-Match, or without one what there is now. A final run is not waited for.
     """
     response = read()
-    unseen = "If-None-Match" in request.headers and response.status_code != 304
+    seen = response.headers["ETag"]
+    preconditions.check_match(seen)
+    unseen = preconditions.IF_NONE_MATCH in request.headers and not preconditions.is_known(seen)
     if not seconds or is_final or unseen or not _free.acquire(blocking=False):
-        return response
+        return preconditions.unless_known(response)
     try:
-        seen, until, pause = response.headers["ETag"], time.monotonic() + seconds, _FIRST_PAUSE
+        until, pause = time.monotonic() + seconds, _FIRST_PAUSE
         while response.headers["ETag"] == seen and (left := until - time.monotonic()) > 0:
             if stopping.asked.wait(min(pause, left)):
                 break
             pause = min(pause * 1.1, _LONGEST_PAUSE)
             response = read()
-        return response
+        return preconditions.unless_known(response)
     finally:
         _free.release()

@@ -102,6 +102,14 @@ def get(tx: Connection, tenant: str, id: str) -> BatchPrediction:
     return _read(row)
 
 
+def lock(tx: Connection, tenant: str, id: str) -> BatchPrediction:
+    """Return it, and keep others from changing it until the transaction ends. Raise NotFound."""
+    row = tx.execute(select(table).where(owned(table, tenant, id)).with_for_update()).mappings().first()
+    if row is None:
+        raise NotFound("batch prediction", id)
+    return _read(row)
+
+
 def page(
     tx: Connection, tenant: str, *, status: str | None = None, limit: int = 50, after: str | None = None
 ) -> Page[BatchPrediction]:
@@ -116,7 +124,7 @@ def cancel(tx: Connection, tenant: str, id: str) -> tuple[BatchPrediction, list[
     """One that is queued is cancelled at once, one that a worker holds as soon as that looks; with the blobs that
     nothing names any more. Conflict where it has ended otherwise.
     """
-    found = _locked(tx, tenant, id)
+    found = lock(tx, tenant, id)
     freed: list[str] = []
     if found.status in ("succeeded", "failed"):
         raise Conflict(f"the batch prediction has already {found.status}")
@@ -129,7 +137,7 @@ def cancel(tx: Connection, tenant: str, id: str) -> tuple[BatchPrediction, list[
 
 def remove(tx: Connection, tenant: str, id: str) -> list[str]:
     """Deletes one that has ended, and answers which of its blobs nothing else names; Conflict before."""
-    found = _locked(tx, tenant, id)
+    found = lock(tx, tenant, id)
     if found.status not in FINAL:
         raise Conflict(f"the batch prediction is {found.status}: cancel it first")
     tx.execute(delete(table).where(table.c.id == id))
@@ -154,13 +162,6 @@ def end(tx: Connection, id: str, status: str, **columns: Any) -> list[str]:
 def progress_of(rows: int, total: int, eta_seconds: float | None = None) -> dict[str, Any]:
     """As the API shows it: `rows` of `total` are predicted."""
     return {"rows": rows, "total": total, "fraction": rows / total if total else 1.0, "eta_seconds": eta_seconds}
-
-
-def _locked(tx: Connection, tenant: str, id: str) -> BatchPrediction:
-    row = tx.execute(select(table).where(owned(table, tenant, id)).with_for_update()).mappings().first()
-    if row is None:
-        raise NotFound("batch prediction", id)
-    return _read(row)
 
 
 def _read(row: RowMapping) -> BatchPrediction:

@@ -74,6 +74,12 @@ def get(tx: Connection, tenant: str, id: str) -> Dataset:
     return _dataset(row)
 
 
+def lock(tx: Connection, tenant: str, id: str) -> Dataset:
+    """Return it, and keep others from changing it until the transaction ends. Raise NotFound."""
+    tx.execute(select(datasets.c.id).where(owned(datasets, tenant, id)).with_for_update(key_share=True))
+    return get(tx, tenant, id)
+
+
 def of_file(tx: Connection, tenant: str, sha256: str, *, rather: str = "") -> Dataset | None:
     """Of those that were made of the file with this hash and are ready `rather` the one of this id, else the newest.
 

@@ -122,6 +122,12 @@ def get(tx: Connection, tenant: str, name: str) -> Model:
     return _models(tx, tenant, [row], SHOWN_VERSIONS)[0]
 
 
+def lock(tx: Connection, tenant: str, name: str) -> Model:
+    """Return the model, and keep others from changing it until the transaction ends. Raise NotFound."""
+    _locked(tx, tenant, name)
+    return get(tx, tenant, name)
+
+
 def page(tx: Connection, tenant: str, *, limit: int = 50, after: str | None = None) -> Page[Model]:
     """Newest first, by when the model began to be; each with its newest version alone."""
     query = select(models).where(models.c.tenant_id == tenant, models.c.deleted_at.is_(None))
@@ -146,10 +152,10 @@ def versions(tx: Connection, tenant: str, name: str, *, limit: int = 50, after: 
         raise NotFound("model", name)
     query = _versions(tenant, [name])
     if after is not None:
-        query = query.where(model_versions.c.version < pages.decode(after, int)[0])
+        query = query.where(model_versions.c.version < pages.decode_of(name, after, int)[0])
     rows = tx.execute(query.order_by(model_versions.c.version.desc()).limit(limit + 1)).mappings().all()
     pointing = _pointing(tx, tenant, [name])[name]
-    found = pages.of(rows, limit, lambda row: (row["version"],))
+    found = pages.of(rows, limit, lambda row: (name, row["version"]))
     return Page([_read(row, pointing) for row in found.data], found.has_more, found.next)
 
 

@@ -136,6 +136,13 @@ def get(tx: Connection, tenant: str, id: str) -> Run:
     return _run(row)
 
 
+def lock(tx: Connection, tenant: str, id: str) -> Run:
+    """Return the run, and keep others from changing its row until the transaction ends. Raise NotFound."""
+    if tx.execute(select(runs.c.id).where(owned(runs, tenant, id)).with_for_update(key_share=True)).first() is None:
+        raise NotFound("run", id)
+    return get(tx, tenant, id)
+
+
 def page(
     tx: Connection,
     tenant: str,
@@ -174,7 +181,7 @@ def request(tx: Connection, tenant: str, id: str, verb: Verb) -> Run:
 
     Conflict, with the reason, where the run's status does not allow it.
     """
-    run = _locked(tx, tenant, id)
+    run = lock(tx, tenant, id)
     epoch = int((run.progress or {}).get("epoch", 0))
     outcome = states.decide(run.status, verb, requested=run.requested, epoch=epoch)
     moves.move(tx, id, outcome, {})
@@ -187,7 +194,7 @@ def extend(tx: Connection, tenant: str, id: str, to_epochs: int) -> Run:
     Until it ends again it keeps the weights, metrics and receipt that it has. Conflict, with the reason, where it
     cannot be extended.
     """
-    run = _locked(tx, tenant, id)
+    run = lock(tx, tenant, id)
     finished = int((run.progress or {}).get("epoch", 0))
     outcome = states.decide(run.status, "extend")
     if extending.is_extended_to(run, to_epochs) or (run.status == "succeeded" and to_epochs == finished):
@@ -212,7 +219,7 @@ def delete(tx: Connection, tenant: str, id: str) -> list[str]:
 
     Conflict unless it is final, or while a version of a model was made of it.
     """
-    run = _locked(tx, tenant, id)
+    run = lock(tx, tenant, id)
     if run.status not in states.FINAL:
         raise Conflict(f"the run is {run.status}: cancel it first")
     uses = select(model_versions.c.name, model_versions.c.version).where(
@@ -224,12 +231,6 @@ def delete(tx: Connection, tenant: str, id: str) -> list[str]:
     saved = tx.execute(select(checkpoints.c.blob).where(checkpoints.c.run_id == id)).scalars().all()
     tx.execute(delete_rows(runs).where(owned(runs, tenant, id)))
     return unreferenced(tx, [run.weights_blob, *saved])
-
-
-def _locked(tx: Connection, tenant: str, id: str) -> Run:
-    if tx.execute(select(runs.c.id).where(owned(runs, tenant, id)).with_for_update(key_share=True)).first() is None:
-        raise NotFound("run", id)
-    return get(tx, tenant, id)
 
 
 def _joined() -> Select[Any]:

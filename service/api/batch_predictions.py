@@ -6,13 +6,14 @@ from typing import Any
 
 from flask import Response, request
 from flask.views import MethodView
+from sqlalchemy import Connection
 
-from service import answers, idempotency
+from service import accept, answers, idempotency, preconditions
 from service.blueprint import Resource
 from service.discarding import discard
-from service.openapi import IDEMPOTENT, IF_NONE_MATCH
+from service.openapi import IDEMPOTENT
 from service.parts import parts, tenant
-from service.problems import Clash, Invalid, NotAcceptable
+from service.problems import Clash, Invalid
 from service.resolution.stored_rows import check_columns
 from service.schemas.batch_predictions import (
     BatchPredictionIn,
@@ -94,17 +95,17 @@ class BatchPredictions(MethodView):
 class OneBatchPrediction(MethodView):
     @resource.arguments(BatchPredictionQuery, location="query")
     @resource.response(200, BatchPredictionOut)
-    @resource.alt_response(304, description="What the caller has still is so", success=True)
-    @resource.header(IF_NONE_MATCH)
+    @resource.conditional
     def get(self, query: dict[str, Any], id: str) -> Response:
         """A batch prediction; with `wait`, when something changes"""
         status = _read(id).status
         return when_changed(lambda: answers.tagged(_SHOWN.dump(_read(id))), query["wait"], is_final=status in FINAL)
 
     @resource.response(204)
+    @resource.conditional
     def delete(self, id: str) -> Response:
         """Delete a batch prediction that is final, with its result"""
-        with parts().database.write() as tx:
+        with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
             freed = batch_predictions.remove(tx, tenant(), id)
         discard(freed)
         return Response(status=204)
@@ -114,31 +115,35 @@ class OneBatchPrediction(MethodView):
 class Cancel(MethodView):
     @resource.arguments(Nothing, required=False)
     @resource.response(202, BatchPredictionOut)
+    @resource.conditional
     def post(self, _nothing: dict[str, Any], id: str) -> Response:
         """Stop within a moment and keep nothing"""
-        with parts().database.write() as tx:
+        with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
             found, freed = batch_predictions.cancel(tx, tenant(), id)
         discard(freed)
-        return answers.plain(_SHOWN.dump(found), 202)
+        return answers.tagged(_SHOWN.dump(found), 202)
 
 
 @resource.route("/<id('bp'):id>/result")
 class Result(MethodView):
     @resource.response(200, {"type": "string"}, content_type=CSV)
     @resource.response(200, _FILE, content_type=PARQUET)
+    @resource.conditional
     def get(self, id: str) -> Response:
         """The answers, a line for each row in the dataset's order, as Parquet or, where `Accept` asks for it, as CSV"""
         found = _read(id)
-        accepted = request.accept_mimetypes
-        media = accepted.best_match([PARQUET, CSV]) if accepted else PARQUET
-        if media is None:
-            raise NotAcceptable(f"The result is {PARQUET} or {CSV}; neither is {accepted}.")
+        media = accept.choose(request.headers.get("Accept"), (PARQUET, CSV))
         if found.blob is None:
             raise Clash(f"The batch prediction is {found.status}; it has a result when it has succeeded.")
+        etag = answers.etag(f"{found.blob} as {media}".encode())  # a blob never changes
+        headers = {"ETag": etag, "Cache-Control": answers.CACHED_BUT_ASKED_FOR, "Vary": "Accept"}
+        preconditions.check_match(etag)
+        if preconditions.is_known(etag):
+            return Response(status=304, headers=headers)
         path = parts().blobs.local_path(found.blob)
         pieces = as_csv(path, parts().blobs.scratch) if media == CSV else _pieces(path)
         file = f"{id}.{'csv' if media == CSV else 'parquet'}"
-        headers = {"Content-Disposition": f'attachment; filename="{file}"', "Vary": "Accept"}
+        headers["Content-Disposition"] = f'attachment; filename="{file}"'
         if media == PARQUET:
             headers["Content-Length"] = str(path.stat().st_size)
         return Response(pieces, content_type=media, headers=headers)
@@ -148,6 +153,10 @@ def _pieces(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
             yield piece
+
+
+def _tag(tx: Connection, id: str) -> str:
+    return answers.etag(_SHOWN.dump(batch_predictions.lock(tx, tenant(), id)))
 
 
 def _read(id: str) -> batch_predictions.BatchPrediction:

@@ -4,11 +4,12 @@ from typing import Any
 
 from flask import Response
 from flask.views import MethodView
+from sqlalchemy import Connection
 
-from service import answers, uploads
+from service import answers, preconditions, uploads
 from service.blueprint import Resource
 from service.discarding import discard
-from service.openapi import IDEMPOTENT, IF_NONE_MATCH, UPLOAD
+from service.openapi import IDEMPOTENT, UPLOAD
 from service.parts import parts, tenant
 from service.schemas.datasets import DatasetChange, DatasetOut, DatasetPage, DatasetQuery, RowsOut, RowsQuery
 from service.schemas.pages import PageQuery
@@ -42,24 +43,25 @@ class Datasets(MethodView):
 @resource.route("/<id('ds'):id>")
 class Dataset(MethodView):
     @resource.response(200, DatasetOut)
-    @resource.alt_response(304, description="What the caller has still is so", success=True)
-    @resource.header(IF_NONE_MATCH)
+    @resource.conditional
     def get(self, id: str) -> Response:
         """A dataset with its columns"""
         with parts().database.read() as tx:
-            return answers.tagged(_DATASET.dump(datasets.get(tx, tenant(), id)))
+            return preconditions.answer(answers.tagged(_DATASET.dump(datasets.get(tx, tenant(), id))))
 
     @resource.arguments(DatasetChange)
     @resource.response(200, DatasetOut)
-    def patch(self, change: dict[str, Any], id: str) -> Any:
+    @resource.conditional
+    def patch(self, change: dict[str, Any], id: str) -> Response:
         """Give a dataset another name"""
-        with parts().database.write() as tx:
-            return datasets.rename(tx, tenant(), id, change["name"])
+        with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
+            return answers.tagged(_DATASET.dump(datasets.rename(tx, tenant(), id, change["name"])))
 
     @resource.response(204)
+    @resource.conditional
     def delete(self, id: str) -> Response:
         """Delete a dataset; 409 while a run that is not final reads it"""
-        with parts().database.write() as tx:
+        with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
             freed = datasets.delete(tx, tenant(), id)
         discard(freed)
         return Response(status=204)
@@ -76,3 +78,7 @@ class Rows(MethodView):
         assert found.blob is not None
         rows = read_rows(parts().blobs.local_path(found.blob), query["limit"], query["offset"])
         return answers.plain({"columns": [column["name"] for column in found.columns], "rows": rows})
+
+
+def _tag(tx: Connection, id: str) -> str:
+    return answers.etag(_DATASET.dump(datasets.lock(tx, tenant(), id)))

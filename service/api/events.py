@@ -5,12 +5,12 @@ from typing import Any
 from flask import Response, request
 from flask.views import MethodView
 
-from service import streaming
+from service import accept, streaming
 from service.answers import JSON
 from service.blueprint import Resource
 from service.openapi import LAST_EVENT_ID
 from service.parts import parts, tenant
-from service.problems import Invalid, NotAcceptable
+from service.problems import Invalid
 from service.schemas.metrics import EventPage
 from service.schemas.pages import PageQuery
 from store import events, runs
@@ -22,7 +22,8 @@ resource = Resource("events", __name__, url_prefix="/v1/runs", description="What
 _LAST_SEEN = "Last-Event-ID"
 _STREAMED = {
     "type": "string",
-    "description": "As they happen: `id` is the seq, `event` the type, `data` the event; the last is `end`",
+    "description": "As they happen: `id` is the seq, `event` the type, `data` the event; the last is `end`, at "
+    "which a client closes: an EventSource would come back, after the hour that `retry` then says",
     "contentMediaType": streaming.MEDIA_TYPE,
 }
 
@@ -35,7 +36,7 @@ class Events(MethodView):
     @resource.header(LAST_EVENT_ID)
     def get(self, query: dict[str, Any], id: str) -> Any:
         """The events, oldest first; by `Accept: text/event-stream` live, until the run has ended"""
-        if _wants_stream():
+        if accept.choose(request.headers.get("Accept"), (JSON, streaming.MEDIA_TYPE)) == streaming.MEDIA_TYPE:
             return _stream(tenant(), id, query.get("after"))
         with parts().database.read() as tx:
             runs.get(tx, tenant(), id)
@@ -60,15 +61,3 @@ def _last_seen(after: str | None) -> int:
         except BadCursor:
             raise Invalid({_LAST_SEEN: "the id of the last event seen, a whole number"}) from None
     return events.seq_of(after) if after is not None else 0
-
-
-def _wants_stream() -> bool:
-    """Whether Accept prefers the stream. What fits both alike is answered with the list, unless it names the stream."""
-    accept = request.accept_mimetypes
-    if not accept:
-        return False
-    listed, streamed = accept[JSON], accept[streaming.MEDIA_TYPE]
-    if not listed and not streamed:
-        raise NotAcceptable(f"This address answers in {JSON} or {streaming.MEDIA_TYPE}.")
-    named = {media.lower().partition(";")[0] for media in accept.values()}
-    return streamed > listed or (streamed == listed and streaming.MEDIA_TYPE in named and JSON not in named)

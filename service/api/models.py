@@ -5,8 +5,9 @@ from typing import Any
 
 from flask import Response
 from flask.views import MethodView
+from sqlalchemy import Connection
 
-from service import answers, idempotency
+from service import answers, idempotency, preconditions
 from service.blueprint import Resource
 from service.discarding import discard
 from service.openapi import IDEMPOTENT
@@ -52,15 +53,17 @@ class Models(MethodView):
 @resource.route("/<name:name>")
 class Model(MethodView):
     @resource.response(200, ModelOut)
-    def get(self, name: str) -> Any:
+    @resource.conditional
+    def get(self, name: str) -> Response:
         """A model with its newest hundred versions, and its aliases"""
         with parts().database.read() as tx:
-            return models.get(tx, tenant(), name)
+            return preconditions.answer(answers.tagged(_MODEL.dump(models.get(tx, tenant(), name))))
 
     @resource.response(204)
+    @resource.conditional
     def delete(self, name: str) -> Response:
         """Delete a model with all its versions; the runs stay, and a model of that name that is made again counts on"""
-        with parts().database.write() as tx:
+        with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, name)):
             freed = models.delete(tx, tenant(), name)
         parts().versions.forget(tenant(), name)
         discard(freed)
@@ -80,35 +83,55 @@ class Versions(MethodView):
 @resource.route(f"/<name:name>/versions/<int(min=1, max={MOST_VERSION}):version>")
 class Version(MethodView):
     @resource.response(200, VersionOut)
-    def get(self, name: str, version: int) -> Any:
+    @resource.conditional
+    def get(self, name: str, version: int) -> Response:
         """A version of a model"""
         with parts().database.read() as tx:
-            return models.version(tx, tenant(), name, version)
+            found = models.version(tx, tenant(), name, version)
+        return preconditions.answer(answers.tagged(_VERSION.dump(found)))
 
 
 @resource.route("/<name:name>/aliases/<name:alias>")
 class Alias(MethodView):
+    @resource.response(200, ModelOut)
+    @resource.conditional
+    def get(self, name: str, alias: str) -> Response:
+        """The model that has this alias, as PUT answers it; `aliases` says which version it points to"""
+        with parts().database.read() as tx:
+            model = models.get(tx, tenant(), name)
+        if alias not in model.aliases:
+            raise NotFound("alias", f"{name}@{alias}")
+        return preconditions.answer(answers.tagged(_MODEL.dump(model)))
+
     @resource.arguments(AliasIn, example={"version": 2})
     @resource.response(200, ModelOut)
+    @resource.conditional
     def put(self, asked: Mapping[str, Any], name: str, alias: str) -> Response:
         """Let an alias point to a version; the next prediction by it is that version's"""
         try:
-            with parts().database.write() as tx:
+            with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, name, alias)):
                 model = models.point(tx, tenant(), name, alias, asked["version"])
         except NotFound as error:
             if error.noun != "version":
                 raise
             raise Invalid({"version": f"the number of a version of {name}; there is no {error.id}"}) from error
         parts().versions.forget(tenant(), name)
-        return answers.plain(_MODEL.dump(model))
+        return answers.tagged(_MODEL.dump(model))
 
     @resource.response(204)
+    @resource.conditional
     def delete(self, name: str, alias: str) -> Response:
         """Delete an alias; the version stays"""
-        with parts().database.write() as tx:
+        with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, name, alias)):
             models.forget_alias(tx, tenant(), name, alias)
         parts().versions.forget(tenant(), name)
         return Response(status=204)
+
+
+def _tag(tx: Connection, name: str, alias: str | None = None) -> str | None:
+    """Return the ETag that the model has now, or None where it has not this alias; others wait until we are through."""
+    model = models.lock(tx, tenant(), name)
+    return None if alias is not None and alias not in model.aliases else answers.etag(_MODEL.dump(model))
 
 
 def _add(run: Run, asked: Mapping[str, Any]) -> Response:

@@ -4,8 +4,9 @@ from typing import Any
 
 from flask import Response
 from flask.views import MethodView
+from sqlalchemy import Connection
 
-from service import idempotency
+from service import answers, idempotency, preconditions
 from service.blueprint import Resource
 from service.openapi import IDEMPOTENT
 from service.parts import parts, tenant
@@ -43,14 +44,20 @@ class Networks(MethodView):
 @resource.route("/<id('net'):id>")
 class Network(MethodView):
     @resource.response(200, NetworkOut)
-    def get(self, id: str) -> Any:
+    @resource.conditional
+    def get(self, id: str) -> Response:
         """A network"""
         with parts().database.read() as tx:
-            return networks.get(tx, tenant(), id)
+            return preconditions.answer(answers.tagged(_NETWORK.dump(networks.get(tx, tenant(), id))))
 
     @resource.response(204)
+    @resource.conditional
     def delete(self, id: str) -> Response:
         """Delete a network; runs keep the layers they copied"""
-        with parts().database.write() as tx:
+        with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
             networks.delete(tx, tenant(), id)
         return Response(status=204)
+
+
+def _tag(tx: Connection, id: str) -> str:
+    return answers.etag(_NETWORK.dump(networks.get(tx, tenant(), id)))  # it never changes, so it needs no lock

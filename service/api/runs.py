@@ -9,10 +9,10 @@ from flask import Response
 from flask.views import MethodView
 from sqlalchemy import Connection
 
-from service import answers, idempotency
+from service import answers, idempotency, preconditions
 from service.blueprint import Resource
 from service.discarding import discard
-from service.openapi import IDEMPOTENT, IF_NONE_MATCH
+from service.openapi import IDEMPOTENT
 from service.parts import parts, tenant
 from service.problems import Clash, Invalid
 from service.resolution.spec import Resolved, resolve
@@ -72,8 +72,7 @@ class Runs(MethodView):
 class OneRun(MethodView):
     @resource.arguments(RunQuery, location="query")
     @resource.response(200, RunOut)
-    @resource.alt_response(304, description="What the caller has still is so", success=True)
-    @resource.header(IF_NONE_MATCH)
+    @resource.conditional
     def get(self, query: dict[str, Any], id: str) -> Response:
         """A run; with `wait`, when something changes"""
         run = _read(id)
@@ -86,15 +85,17 @@ class OneRun(MethodView):
 
     @resource.arguments(RunChange)
     @resource.response(200, RunOut)
+    @resource.conditional
     def patch(self, change: dict[str, Any], id: str) -> Response:
         """Change name, metadata or priority"""
-        with parts().database.write() as tx:
-            return answers.plain(shown(tx, runs.update(tx, tenant(), id, **cast("runs.Changes", change))))
+        with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
+            return answers.tagged(shown(tx, runs.update(tx, tenant(), id, **cast("runs.Changes", change))))
 
     @resource.response(204)
+    @resource.conditional
     def delete(self, id: str) -> Response:
         """Delete a run that is final, with its metrics and weights"""
-        with parts().database.write() as tx:
+        with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
             freed = runs.delete(tx, tenant(), id)
         discard(freed)
         return Response(status=204)
@@ -104,6 +105,7 @@ def _verb_route(verb: Verb, summary: str) -> None:
     class Asking(MethodView):
         @resource.arguments(Nothing, required=False)
         @resource.response(202, RunOut)
+        @resource.conditional
         def post(self, _nothing: dict[str, Any], id: str) -> Response:
             return ask(verb, id)
 
@@ -113,9 +115,9 @@ def _verb_route(verb: Verb, summary: str) -> None:
 
 
 def ask(verb: Verb, id: str) -> Response:
-    with parts().database.write() as tx:
+    with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
         run = runs.request(tx, tenant(), id, verb)
-        response = answers.plain(shown(tx, run), 202)
+        response = answers.tagged(shown(tx, run), 202)
     _ring(run)
     return response
 
@@ -132,11 +134,13 @@ class Extend(MethodView):
     @resource.arguments(ExtendIn, example={"to_epochs": 150})
     @resource.response(202, RunOut)
     @resource.header(IDEMPOTENT)
+    @resource.conditional
     def post(self, asked: dict[str, Any], id: str) -> Response:
         """Go on with a run that has succeeded, from its last state; until it ends again it predicts as it does now"""
-        with parts().database.write() as tx:
+        with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
             run = runs.extend(tx, tenant(), id, asked["to_epochs"])
-            response = idempotency.answer(tx, shown(tx, run), 202)
+            body = shown(tx, run)
+            response = idempotency.answer(tx, body, 202, {"ETag": answers.etag(body)})
         _ring(run)
         return response
 
@@ -195,6 +199,11 @@ def _ring(run: Run) -> None:
 def shown(tx: Connection, run: Run) -> dict[str, Any]:
     """A run as the API shows it, with the first of its members."""
     return _dumped(run, runs.queue_position(tx, run), members.first(tx, run.tenant, run.id, MEMBERS_SHOWN))
+
+
+def _tag(tx: Connection, id: str) -> str:
+    """Return the ETag that the run has now, and keep others from changing the run until the transaction ends."""
+    return answers.etag(shown(tx, runs.lock(tx, tenant(), id)))
 
 
 def _dumped(run: Run, position: int | None, shown_members: Sequence[members.Member]) -> dict[str, Any]:

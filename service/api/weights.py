@@ -7,9 +7,9 @@ from flask import Response
 from flask.views import MethodView
 
 from learning.model import MeanModel, Model
-from service import answers
+from service import answers, preconditions
 from service.blueprint import Resource
-from service.openapi import FILE, IF_NONE_MATCH
+from service.openapi import FILE
 from service.parts import parts, tenant
 from service.problems import Invalid
 from service.schemas.exports import ModelQuery, WeightsQuery
@@ -20,15 +20,12 @@ from store.runs import Run
 
 resource = Resource("weights", __name__, url_prefix="/v1", description="Trained networks to take away")
 
-_SAME = "The caller has this very file"
-
 
 @resource.route("/runs/<id('run'):id>/weights")
 class RunWeights(MethodView):
     @resource.arguments(WeightsQuery, location="query")
     @resource.response(200, FILE, content_type=answers.BINARY)
-    @resource.alt_response(304, description=_SAME, success=True)
-    @resource.header(IF_NONE_MATCH)
+    @resource.conditional
     def get(self, query: dict[str, Any], id: str) -> Response:
         """The kept weights of a member as safetensors, with what is needed to predict in its metadata"""
 
@@ -37,7 +34,9 @@ class RunWeights(MethodView):
             member = kept.member_of(parts().database, run, query.get("member"))
             if member is None:
                 raise _required("run", parts().models.predicts(blob))
-            return answers.file(kept.file_of(parts().blobs, blob, member), f"{run.id}-{member}.safetensors")
+            return preconditions.answer(
+                answers.file(kept.file_of(parts().blobs, blob, member), f"{run.id}-{member}.safetensors")
+            )
 
         return kept.with_weights(_run(id), file)
 
@@ -46,15 +45,16 @@ class RunWeights(MethodView):
 class RunOnnx(MethodView):
     @resource.arguments(ModelQuery, location="query")
     @resource.response(200, FILE, content_type=answers.BINARY)
-    @resource.alt_response(304, description=_SAME, success=True)
-    @resource.header(IF_NONE_MATCH)
+    @resource.conditional
     def get(self, query: dict[str, Any], id: str) -> Response:
         """What the run predicts as, or one member, as ONNX that takes raw features: preprocessing is inside"""
 
         def file(run: Run) -> Response:
             member = kept.member_of(parts().database, run, query.get("member"))
             model = parts().models.get(kept.blob_of(run), member)
-            return answers.file(_onnx(model, _source(run.id, member)), f"{_named(run.id, member)}.onnx")
+            return preconditions.answer(
+                answers.file(_onnx(model, _source(run.id, member)), f"{_named(run.id, member)}.onnx")
+            )
 
         return kept.with_weights(_run(id), file)
 
@@ -63,8 +63,7 @@ class RunOnnx(MethodView):
 class ModelWeights(MethodView):
     @resource.arguments(WeightsQuery, location="query")
     @resource.response(200, FILE, content_type=answers.BINARY)
-    @resource.alt_response(304, description=_SAME, success=True)
-    @resource.header(IF_NONE_MATCH)
+    @resource.conditional
     def get(self, query: dict[str, Any], ref: str) -> Response:
         """A model's weights as safetensors, of one member where it is several; as those of a run"""
         version = _version(ref)
@@ -72,22 +71,21 @@ class ModelWeights(MethodView):
         if member is None:
             raise _required("model", parts().models.predicts(version.blob))
         content = kept.file_of(parts().blobs, version.blob, member)
-        return answers.file(content, f"{_named(_stem(version), member)}.safetensors")
+        return preconditions.answer(answers.file(content, f"{_named(_stem(version), member)}.safetensors"))
 
 
 @resource.route("/models/<ref:ref>/onnx")
 class ModelOnnx(MethodView):
     @resource.arguments(ModelQuery, location="query")
     @resource.response(200, FILE, content_type=answers.BINARY)
-    @resource.alt_response(304, description=_SAME, success=True)
-    @resource.header(IF_NONE_MATCH)
+    @resource.conditional
     def get(self, query: dict[str, Any], ref: str) -> Response:
         """A model, or one of its members, as ONNX that takes raw features: preprocessing is inside"""
         version = _version(ref)
         member = _member(version, query.get("member"))
         model = parts().models.get(version.blob, member)
         source = {"model": _ref(version), **_source(version.run, member)}
-        return answers.file(_onnx(model, source), f"{_named(_stem(version), member)}.onnx")
+        return preconditions.answer(answers.file(_onnx(model, source), f"{_named(_stem(version), member)}.onnx"))
 
 
 def _run(id: str) -> Run:

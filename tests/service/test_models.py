@@ -269,7 +269,7 @@ REFUSED: list[tuple[Any, ...]] = [
     ("PUT", "/v1/models/unknown/aliases/prod", {"version": 1}, 404, None, "no model unknown"),
     ("PUT", "/v1/models/known/aliases/a%20b", {"version": 1}, 404, None, "nothing at this address"),
     ("PUT", "/v1/models/known/aliases/..", {"version": 1}, 404, None, "nothing at this address"),
-    ("POST", "/v1/models/known/aliases/prod", {"version": 1}, 405, None, "DELETE, OPTIONS, PUT"),
+    ("POST", "/v1/models/known/aliases/prod", {"version": 1}, 405, None, "DELETE, GET, HEAD, OPTIONS, PUT"),
     ("DELETE", "/v1/models/known/aliases/unknown", None, 404, None, "no alias known@unknown"),
     *(
         ("POST", f"/v1/models/{ref}/predictions", PREDICT, 404, None, f"no model {ref}")
