@@ -20,6 +20,7 @@ from random import getrandbits
 from typing import Any
 
 from flask import Flask, Response, g, request
+from sqlalchemy import Connection
 from werkzeug.wsgi import get_current_url
 
 from service.loopback import is_loopback
@@ -53,6 +54,7 @@ class Admitted:
     tenant: str
     scopes: frozenset[str]
     by_address: bool = False
+    key: str | None = None  # the id of the key, where there is one
 
     def require(self, scope: str) -> None:
         """Raises Forbidden."""
@@ -61,6 +63,18 @@ class Admitted:
 
 
 _LOCAL = Admitted(tenants.LOCAL, frozenset(keys.SCOPES), by_address=True)
+
+
+def check_again(tx: Connection, caller: Admitted) -> None:
+    """Raise Unauthorized where the caller would no longer be admitted, since a long answer began."""
+    if keys.any_exist(tx) if caller.key is None else not keys.is_valid(tx, caller.key):
+        raise _no_key()
+
+
+def _no_key() -> Unauthorized:
+    return Unauthorized(
+        "This service asks for a key: Authorization: Bearer <key>.", headers={"WWW-Authenticate": "Bearer"}
+    )
 
 
 class Door:
@@ -84,10 +98,8 @@ class Door:
                 return _LOCAL
             key = keys.find(tx, secret) if scheme.lower() == "bearer" and secret else None
         if key is None:
-            raise Unauthorized(
-                "This service asks for a key: Authorization: Bearer <key>.", headers={"WWW-Authenticate": "Bearer"}
-            )
-        return Admitted(key.tenant, key.scopes)
+            raise _no_key()
+        return Admitted(key.tenant, key.scopes, key=key.id)
 
     def admit_again(self, environ: Mapping[str, Any]) -> Admitted:
         """As `admit`, but whoever was admitted less than a second ago is not asked about; a refusal is never old."""
@@ -127,7 +139,7 @@ def _named_by(environ: Mapping[str, Any]) -> bytes:
 
 
 class _FirstKey:
-    """The key that the settings give, if any, with every scope; one that is there already stays as it is."""
+    """The key that the settings give, if any, with every scope; the one that they gave before ends."""
 
     def __init__(self, secret: str, database: Database) -> None:
         self._secret = secret
@@ -137,7 +149,7 @@ class _FirstKey:
         """Once. Raises Unavailable."""
         if self._secret:
             with self._database.write() as tx:
-                keys.create(tx, tenants.LOCAL, keys.SCOPES, secret=self._secret)
+                keys.set_bootstrap(tx, tenants.LOCAL, self._secret)
             self._secret = ""
 
 
@@ -172,8 +184,14 @@ def admit(door: Door) -> None:
     if request.endpoint in OPEN:
         return
     caller = door.admit(request.environ)
-    g.tenant, g.scopes = caller.tenant, caller.scopes
+    g.caller, g.tenant, g.scopes = caller, caller.tenant, caller.scopes
     caller.require(_scope_needed())
+
+
+def caller() -> Admitted:
+    """Return who has sent this request."""
+    found: Admitted = g.caller
+    return found
 
 
 def _scope_needed() -> str:

@@ -18,8 +18,8 @@ class Exposed(Exception):
 def check(settings: Settings) -> None:
     """Raises Exposed for a first key that could be guessed, and beyond loopback without any."""
     if settings.bootstrap_key:
-        if len(settings.bootstrap_key) < keys.SHORTEST:
-            raise Exposed(f"LEARND_BOOTSTRAP_KEY is to have at least {keys.SHORTEST} characters")
+        if weakness := keys.weakness(settings.bootstrap_key):
+            raise Exposed(f"LEARND_BOOTSTRAP_KEY {weakness}")
         return
     if is_loopback(settings.host):
         return

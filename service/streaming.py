@@ -17,7 +17,7 @@ import orjson
 from flask import Response
 
 from service import stopping
-from service.problems import Unavailable
+from service.problems import Unauthorized, Unavailable
 from service.schemas.metrics import EventOut
 from store.errors import NotFound
 from store.errors import Unavailable as Away
@@ -78,7 +78,10 @@ def _written(read: Read, news: News, seq: int) -> Iterator[bytes]:
                 return
             pause = min(pause * 1.5, _LONGEST_PAUSE)
         piece = _ALIVE if time.monotonic() - spoke_at > _SILENT_SECONDS else _NOTHING
-        news = _news(read, seq)
+        try:
+            news = _news(read, seq)
+        except Unauthorized:
+            return  # whoever comes back is told why
 
 
 def _news(read: Read, seq: int) -> News:

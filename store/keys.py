@@ -6,8 +6,9 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from store.database import upsert
 from store.ids import new_id
@@ -17,6 +18,7 @@ from store.tables import api_keys
 SCOPES = ("read", "write", "predict", "admin")
 _PREFIX = 8  # enough to find a key by, and to tell keys apart in a list
 SHORTEST = 24  # of a secret that somebody else made: what the prefix does not show must still be a secret
+_DIFFERENT = 16  # pairs and steps that a secret must have, or more than half as many as it could
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,29 @@ class Key:
     expires_at: datetime | None
 
 
+def weakness(secret: str) -> str | None:
+    """Return what a secret that somebody else made must have and has not; None where nothing is wrong with it."""
+    if len(secret) < SHORTEST:
+        return f"is to have at least {SHORTEST} characters"
+    if not (secret.isascii() and secret.isprintable()) or secret != secret.strip():
+        return "is to have visible ASCII characters only, for a header carries no others"
+    pairs = list(pairwise(secret.lower()))
+    least = min(_DIFFERENT, len(pairs) // 2 + 1)
+    steps = {ord(second) - ord(first) for first, second in pairs}
+    if len(set(pairs)) < least or len(steps) < least // 2:
+        return "is to be random: it repeats itself, or counts on; `openssl rand -hex 32` makes a good one"
+    return None
+
+
+def set_bootstrap(tx: Connection, tenant: str, secret: str) -> None:
+    """Make this the key that the settings give, with every scope; the one that they gave before ends.
+
+    A key that has this secret already stays as it is.
+    """
+    create(tx, tenant, SCOPES, secret, is_bootstrap=True)
+    tx.execute(delete(api_keys).where(api_keys.c.is_bootstrap, api_keys.c.sha256 != _sha256(secret)))
+
+
 def create(
     tx: Connection,
     tenant: str,
@@ -35,6 +60,7 @@ def create(
     secret: str | None = None,
     *,
     expires_at: datetime | None = None,
+    is_bootstrap: bool = False,
 ) -> str:
     """The secret of a new key, or of the one that holds the given `secret` already; ValueError if that is too short."""
     unknown = set(scopes) - set(SCOPES)
@@ -51,6 +77,7 @@ def create(
         sha256=_sha256(secret),
         scopes=sorted(scopes),
         expires_at=expires_at,
+        is_bootstrap=is_bootstrap,
         created_at=now(),
     )
     tx.execute(key.on_conflict_do_nothing(index_elements=[api_keys.c.sha256]))
@@ -67,6 +94,12 @@ def find(tx: Connection, secret: str) -> Key | None:
     if found is None or (found.expires_at is not None and found.expires_at <= now()):
         return None
     return Key(found.id, found.tenant_id, found.prefix, frozenset(found.scopes), found.expires_at)
+
+
+def is_valid(tx: Connection, id: str) -> bool:
+    """Return whether the key still exists and has not expired."""
+    row = tx.execute(select(api_keys.c.expires_at).where(api_keys.c.id == id)).first()
+    return row is not None and (row.expires_at is None or row.expires_at > now())
 
 
 def any_exist(tx: Connection) -> bool:

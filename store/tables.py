@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 from store.moments import Moment
@@ -76,6 +77,7 @@ api_keys = Table(
     _must("scopes", Json),
     Column("expires_at", Moment),
     _must("created_at", Moment),
+    Column("is_bootstrap", Boolean, nullable=False, server_default=false()),  # the settings gave it
 )
 
 datasets = Table(

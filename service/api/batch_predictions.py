@@ -8,7 +8,7 @@ from flask import Response, request
 from flask.views import MethodView
 from sqlalchemy import Connection
 
-from service import accept, answers, idempotency, preconditions
+from service import accept, access, answers, idempotency, preconditions
 from service.blueprint import Resource
 from service.discarding import discard
 from service.openapi import IDEMPOTENT
@@ -161,6 +161,7 @@ def _tag(tx: Connection, id: str) -> str:
 
 def _read(id: str) -> batch_predictions.BatchPrediction:
     with parts().database.read() as tx:
+        access.check_again(tx, access.caller())
         return batch_predictions.get(tx, tenant(), id)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response, request
 from flask.views import MethodView
 
-from service import accept, streaming
+from service import accept, access, streaming
 from service.answers import JSON
 from service.blueprint import Resource
 from service.openapi import LAST_EVENT_ID
@@ -44,10 +44,11 @@ class Events(MethodView):
 
 
 def _stream(owner: str, id: str, after: str | None) -> Response:
-    database = parts().database
+    database, caller = parts().database, access.caller()
 
     def read(seq: int) -> News:
         with database.read() as tx:
+            access.check_again(tx, caller)
             return events.news(tx, owner, id, seq)
 
     return parts().streams.open(read, _last_seen(after))

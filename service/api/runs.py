@@ -9,7 +9,7 @@ from flask import Response
 from flask.views import MethodView
 from sqlalchemy import Connection
 
-from service import answers, idempotency, preconditions
+from service import access, answers, idempotency, preconditions
 from service.blueprint import Resource
 from service.discarding import discard
 from service.openapi import IDEMPOTENT
@@ -79,6 +79,7 @@ class OneRun(MethodView):
 
         def read() -> Response:
             with parts().database.read() as tx:
+                access.check_again(tx, access.caller())
                 return answers.tagged(shown(tx, runs.get(tx, tenant(), id)))
 
         return when_changed(read, query["wait"], is_final=run.status in FINAL)

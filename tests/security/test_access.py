@@ -1,15 +1,21 @@
 """Who may call: nobody without a key once there is one, no page of a browser before, and never another's rows."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, update
 
 from service.exposure import Exposed
 from store import keys, tenants
 from store.errors import Busy
+from store.moments import now
+from store.tables import api_keys
 from tests.service.callers import Caller
 
 NO_ID = "0" * 26
@@ -244,6 +250,66 @@ def test_figures_and_workers_tell_no_run_of_another(keyed: Caller) -> None:
         other = tenants.create(tx, "other")
     theirs = a_key(keyed, "read", tenant=other)
     assert "run_" not in keyed.client.get("/v1/workers", headers=theirs).text
+
+
+def test_replaced_bootstrap_key_opens_nothing_more(new_caller: Callable[..., Caller], tmp_path: Path) -> None:
+    first = new_caller(bootstrap_key=SECRET)
+    url = first.parts.settings.database
+    assert first.client.get("/v1/runs", headers=bearer(SECRET)).status_code == 200
+    new = "another-bootstrap-key-7f3a91c0"
+    second = new_caller(bootstrap_key=new, database_url=url)
+    for each in (first, second):  # also in a process that was started with the old one
+        assert each.client.get("/v1/runs", headers=bearer(SECRET)).status_code == 401
+        assert each.client.get("/v1/runs", headers=bearer(new)).status_code == 200
+    third = new_caller(database_url=url)  # no key in the settings: the last one stays
+    assert third.client.get("/v1/runs").status_code == 401
+    assert third.client.get("/v1/runs", headers=bearer(new)).status_code == 200
+
+
+@pytest.mark.parametrize("ends", ["revoked", "expired", "replaced"])
+def test_long_answers_end_with_their_key(keyed: Caller, iris: str, ends: str) -> None:
+    run = keyed.client.post("/v1/datasets?name=iris", data=iris, content_type="text/csv", headers=bearer(SECRET)).json
+    body = {"dataset": run["id"], "target": "species"}
+    address = f"/v1/runs/{keyed.client.post('/v1/runs', json=body, headers=bearer(SECRET)).json['id']}"
+    headers = bearer(SECRET) if ends == "replaced" else a_key(keyed, "read")
+    secret = headers["Authorization"].removeprefix("Bearer ")
+    polled: Queue[Any] = Queue()
+    waiting = Thread(target=lambda: polled.put(keyed.app.test_client().get(f"{address}?wait=60", headers=headers)))
+    waiting.start()
+    stream = keyed.client.get(
+        f"{address}/events", headers={**headers, "Accept": "text/event-stream"}, buffered=False
+    ).iter_encoded()
+    assert b"run.queued" in next(stream)
+    assert next(stream) == b""
+    begun = time.monotonic()
+    with keyed.parts.database.write() as tx:
+        mine = api_keys.c.prefix == secret[:8]
+        if ends == "revoked":
+            tx.execute(delete(api_keys).where(mine))
+        elif ends == "expired":
+            tx.execute(update(api_keys).where(mine).values(expires_at=now()))
+        else:
+            keys.set_bootstrap(tx, tenants.LOCAL, "another-bootstrap-key-7f3a91c0")
+    assert b"".join(stream) == b""  # without `event: end`: the run has not ended
+    assert polled.get(timeout=10).status_code == 401
+    assert time.monotonic() - begun < 1
+    waiting.join()
+
+
+def test_stream_without_a_key_ends_with_the_first_key(caller: Caller, iris: str) -> None:
+    run = caller.run(caller.dataset(iris))["id"]
+    stream = caller.client.get(
+        f"/v1/runs/{run}/events", headers={"Accept": "text/event-stream"}, buffered=False
+    ).iter_encoded()
+    assert b"run.queued" in next(stream)
+    a_key(caller, "read")
+    assert b"".join(stream) == b""
+
+
+@pytest.mark.parametrize("weak", ["short", "a" * 24, "0123456789" * 3, "changeme-changeme-changeme", SECRET + "\n"])
+def test_weak_bootstrap_key_is_refused_at_start(new_caller: Callable[..., Caller], weak: str) -> None:
+    with pytest.raises(Exposed, match="LEARND_BOOTSTRAP_KEY is to"):
+        new_caller(bootstrap_key=weak)
 
 
 def test_no_key_stands_in_the_database(keyed: Caller) -> None:

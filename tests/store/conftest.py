@@ -100,3 +100,11 @@ def chunk() -> Callable[..., Chunk]:
         return Chunk(split, name, first_epoch, np.asarray(counted, dtype=np.int64).reshape(-1, 1), array)
 
     return make
+
+
+@pytest.fixture
+def empty_url(request, database_url):
+    """A database without any table, of the kind of `database_url`."""
+    if database_url.startswith("sqlite"):
+        return database_url.replace("learnd.db", "empty.db")
+    return request.getfixturevalue("new_postgresql")()

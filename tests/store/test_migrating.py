@@ -10,14 +10,6 @@ from store.database import Database
 from store.migrating import at_head, drift, main, upgrade
 
 
-@pytest.fixture
-def empty_url(request, database_url):
-    """A database without any table, of the kind of `database_url`."""
-    if database_url.startswith("sqlite"):
-        return database_url.replace("learnd.db", "empty.db")
-    return request.getfixturevalue("new_postgresql")()
-
-
 def test_the_migrations_make_the_tables_that_the_code_expects(database_url):
     assert drift(database_url) == []
 
