@@ -5,7 +5,7 @@ A column of text has no form here: who asks for one as a feature or target is to
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -52,6 +52,14 @@ class CategoricalColumn:
 
 Column = NumericColumn | DatetimeColumn | CategoricalColumn
 Table = Mapping[str, Column]
+
+
+def from_array(type: str, values: Any, categories: tuple[Value, ...] | None) -> Column:
+    """Return the column of an array: float64 with NaN for missing, or integer codes into `categories` with -1."""
+    found = torch.from_numpy(values)
+    if categories is not None:
+        return CategoricalColumn(found, categories)
+    return DatetimeColumn(found) if type == "datetime" else NumericColumn(found)
 
 
 def column_of(table: Table, name: str) -> Column:

@@ -79,9 +79,9 @@ def prepare(spec: Mapping[str, Any], table: Table) -> Experiment:
     names = spec["target"]
     usable = rows_with_target(table, names)
     dropped = column_of(table, names if isinstance(names, str) else names[0]).rows - len(usable)
-    splits = _splits(spec, table, usable)
-    among = torch.cat(splits[0][1][:2]).sort().values if splits[0][0] is not None else None
-    folds = tuple(_fold(spec, table, index, rows, among) for index, rows in splits)
+    parts = splits(spec, table)
+    among = torch.cat(parts[0][1][:2]).sort().values if parts[0][0] is not None else None
+    folds = tuple(_fold(spec, table, index, rows, among) for index, rows in parts)
     return Experiment(
         spec=spec,
         table=table,
@@ -92,8 +92,12 @@ def prepare(spec: Mapping[str, Any], table: Table) -> Experiment:
     )
 
 
-def _splits(spec: Mapping[str, Any], table: Table, usable: Tensor) -> list[tuple[int | None, Split]]:
-    """Of each fold that is asked for, the table's rows."""
+def splits(spec: Mapping[str, Any], table: Table) -> list[tuple[int | None, Split]]:
+    """Return the table's rows in each split, of each fold that is asked for; rows without a target are in none.
+
+    Of the table only the targets and the column that says who is where are looked at.
+    """
+    usable = rows_with_target(table, spec["target"])
     validation, test = spec.get("validation") or {}, (spec.get("test") or {}).get("fraction", 0.0)
     if "column" in validation:
         name = validation["column"]

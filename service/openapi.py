@@ -153,7 +153,7 @@ def _with_errors(operation: Mapping[str, Any], method: str, path: str) -> dict[s
         possible |= {"409", "507"}
     if path.endswith(("/events", "/predictions", "/result")):
         possible |= {"406"}
-    if path.endswith(("/weights", "/onnx", "/receipt", "/evaluation", "/importance", "/result")):
+    if path.endswith(("/weights", "/onnx", "/receipt", "/evaluation", "/importance", "/regions", "/result")):
         possible |= {"409"}
     if "requestBody" in operation:
         possible |= {"400", "413", "415"}

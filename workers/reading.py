@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from learning.columns import CategoricalColumn, Column, DatetimeColumn, NumericColumn, Table
+from learning.columns import Column, Table, from_array
 from store.tabular import StoredColumn, read_columns
 
 _KEPT_BYTES = 64 << 20
@@ -42,7 +40,4 @@ def columns_of(spec: Mapping[str, Any]) -> list[str]:
 
 def column_of(stored: StoredColumn) -> Column:
     """The same column, as learning knows it."""
-    if stored.categories is None:
-        values = torch.from_numpy(stored.values)
-        return DatetimeColumn(values) if stored.type == "datetime" else NumericColumn(values)
-    return CategoricalColumn(torch.from_numpy(stored.values), stored.categories)
+    return from_array(stored.type, stored.values, stored.categories)
