@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from learning.errors import UnusableColumn, UnusableSplit
@@ -75,7 +76,7 @@ def apportion(total: int, sizes: Sequence[int]) -> list[int]:
 
 
 def _count(split: str, fraction: float, rows: int) -> int:
-    count = math.floor(fraction * rows + 0.5)
+    count = math.floor(Fraction(str(fraction)) * rows + Fraction(1, 2))  # 0.29 of 50 is 14.5, and in binary less
     if fraction and not count:
         raise UnusableSplit(split, f"would be empty: {fraction} of {rows} rows")
     return count

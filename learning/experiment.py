@@ -1,6 +1,6 @@
 """One resolved run spec and one table become all that the engine needs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -10,11 +10,14 @@ from torch import Tensor
 
 from learning.columns import Table, as_classes, column_of, take
 from learning.examples import Data, Examples
+from learning.notices import notice
 from learning.preprocessing import Preprocessing
-from learning.specs import MemberSpec, folds_of, members_of, overridden
+from learning.specs import MemberSpec, class_key, folds_of, members_of, overridden
 from learning.splitting import Split, fold_split, split, split_by_column
 from learning.targets import Link, Target, rows_with_target
 from learning.weighting import Weighting
+
+MOST_NAMED = 10  # classes in a warning
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +91,7 @@ def prepare(spec: Mapping[str, Any], table: Table) -> Experiment:
         members=members_of(spec),
         folds=folds,
         dropped=dropped,
-        warnings=_dropped_warnings(names, dropped) + folds[0].preprocessing.warnings,
+        warnings=_dropped_warnings(names, dropped) + folds[0].preprocessing.warnings + _unseen_classes(folds),
     )
 
 
@@ -157,6 +160,23 @@ def _varied(fold: Fold, spec: Mapping[str, Any], table: Table) -> Fold:
 def _target(spec: Mapping[str, Any], table: Table, rows: Split) -> Target:
     link: Link = "log" if spec["loss"] == "poisson" else "identity"
     return Target.fit(table, spec["target"], spec["task"], rows.train, link)
+
+
+def _unseen_classes(folds: Sequence[Fold]) -> list[dict[str, str]]:
+    """Tell of classes that a network is never shown: none of their rows is in the train rows."""
+    target = folds[0].target
+    if not target.classes:
+        return []
+    shown = torch.ones(len(target.classes), dtype=torch.bool)
+    for fold in folds:
+        codes = fold.train.targets.view(len(fold.train.targets), -1)[:, 0].long()
+        shown &= torch.bincount(codes, minlength=len(target.classes)) > 0
+    unseen = [class_key(each) for each, there in zip(target.classes, shown.tolist(), strict=True) if not there]
+    if not unseen:
+        return []
+    named = ", ".join(unseen[:MOST_NAMED]) + (", …" if len(unseen) > MOST_NAMED else "")
+    where = "in the train rows" if folds[0].index is None else "in the train rows of some fold"
+    return [notice(target.names[0], "class_without_train_rows", f"has classes of which no row is {where}: {named}")]
 
 
 def _dropped_warnings(names: str | list[str], dropped: int) -> list[dict[str, str]]:

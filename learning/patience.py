@@ -2,8 +2,9 @@
 
     early stopping   an epoch is an improvement if its loss is below the reference by more than min_delta, and is the
                      reference then; after `patience` epochs without one in a row, the member has ended
-    plateau          an improvement is below (1 - threshold) of the reference; after more than `patience` epochs without
-                     one the learning rate is multiplied by `factor`, and the counting begins anew
+    plateau          an improvement is below the reference by more than the share `threshold` of its size; after more
+                     than `patience` epochs without one the learning rate is multiplied by `factor`, and the counting
+                     begins anew
 
 Which weights are kept is another matter: those of the lowest loss, by however little.
 """
@@ -55,14 +56,17 @@ class Judge:
         schedules = [spec.schedule for spec in specs]
         patient = [each.patience if each.name == "plateau" else NEVER for each in schedules]
         self.plateaus = numbers(patient, torch.int64)
-        self.needed = numbers([1.0 - each.threshold for each in schedules])
+        thresholds = numbers([each.threshold for each in schedules])
+        self.needed = 1.0 - thresholds  # of a reference above zero
+        self.needed_below = 1.0 + thresholds  # of one below zero, which is to become larger in size
         self.factors = numbers([each.factor for each in schedules])
 
     def ended(self, losses: Tensor) -> Tensor | None:
         """[K] bool: whose patience is at its end; None where nobody's can be. Slows down whom it slows down."""
         now, kept = losses.double(), self.patience
         if self.slows:
-            better = now < kept.plateau_reference * self.needed
+            reference = kept.plateau_reference
+            better = now < reference * torch.where(reference < 0, self.needed_below, self.needed)
             _count(better, self.plateaus < NEVER, now, kept.plateau_reference, kept.plateau_waited)
             slower = kept.plateau_waited > self.plateaus
             kept.slowed.copy_(torch.where(slower, kept.slowed * self.factors, kept.slowed))

@@ -5,7 +5,7 @@ the population, by `members_of`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -136,8 +136,21 @@ class MemberSpec:
 
 
 def class_key(value: str | float | bool) -> str:
-    """What a class is called as a key of JSON: text as it is, anything else as JSON writes it."""
+    """Return a class as a key of JSON: text as it is, a whole number by its digits, anything else as JSON writes it."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # 2.0 and 2 are one class, and so are 1e20 and its 21 digits
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def class_named(name: str, keys: Collection[str], *, numeric: bool) -> str | None:
+    """Return the key of the class that is so named, of numbers in any spelling (`2.0`, `1e20`); None for no class."""
+    if name in keys or not numeric:
+        return name if name in keys else None
+    try:
+        key = class_key(float(name))
+    except (ValueError, OverflowError):
+        return None
+    return key if key in keys else None
 
 
 def members_of(spec: Mapping[str, Any]) -> tuple[MemberSpec, ...]:

@@ -32,6 +32,7 @@ class TargetFacts:
     classes: int | None  # None: several columns, or more distinct numbers than can be classes
     constant: tuple[str, ...]  # the columns that have one value in all of them
     labels: frozenset[str] = frozenset()  # of the classes, as keys of JSON
+    numeric: bool = False  # the classes are numbers
     # Of the column that says who is in which split: rows by word, of other words the first alone.
     words: Mapping[str, int] = field(default_factory=dict)
     wordless: int = 0  # rows of which it says nothing
@@ -82,6 +83,7 @@ def _facts(names: Sequence[str], columns: Sequence[StoredColumn]) -> TargetFacts
         classes=len(values) if listed else None,
         constant=tuple(name for name, values in zip(names, used, strict=True) if bool((values == values[:1]).all())),
         labels=frozenset(class_key(value) for value in values) if listed else frozenset(),
+        numeric=known is None,
     )
 
 

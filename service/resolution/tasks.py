@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from learning.specs import LOSSES_OF_TASK
+from learning.specs import LOSSES_OF_TASK, class_named
 from service.problems import Invalid
 from service.resolution.targets import TargetFacts
 from service.schemas.run_spec import LOSSES
@@ -72,11 +72,21 @@ def class_weights(task: str, facts: TargetFacts, asked: Any, at: str) -> Any:
     if asked == "balanced":
         return asked
     told = ", ".join(sorted(facts.labels)[:_MOST_NAMES_TOLD])
-    if unknown := [name for name in asked if name not in facts.labels]:
-        raise Invalid({f"{at}.{name}": f"a class of the target: {told}" for name in unknown})
-    if facts.labels <= {name for name, weight in asked.items() if not weight}:
+    found: dict[str, float] = {}
+    errors = {}
+    for name, weight in asked.items():
+        label = class_named(name, facts.labels, numeric=facts.numeric)
+        if label is None:
+            errors[f"{at}.{name}"] = f"a class of the target: {told}"
+        elif label in found:
+            errors[f"{at}.{name}"] = f"one weight for class {label}"
+        else:
+            found[label] = weight
+    if errors:
+        raise Invalid(errors)
+    if facts.labels <= {label for label, weight in found.items() if not weight}:
         raise Invalid({at: "a weight above 0 for at least one class"})
-    return asked
+    return found
 
 
 def _list(kinds: set[str]) -> Decision:

@@ -23,6 +23,15 @@ def test_each_fraction_is_of_all_rows_and_half_goes_up(rows, validation, test, e
     assert split_counts(rows, validation=validation, test=test) == expected
 
 
+def test_every_fraction_of_three_digits_rounds_half_up():
+    for rows in range(10, 201):
+        for thousandths in range(1, 500):
+            expected = (2 * thousandths * rows + 1000) // 2000  # of whole numbers
+            if expected:
+                assert split_counts(rows, validation=thousandths / 1000, test=0.0).validation == expected
+                assert split_counts(rows, validation=0.0, test=thousandths / 1000).test == expected
+
+
 @pytest.mark.parametrize(
     ("rows", "validation", "test", "split"),
     [

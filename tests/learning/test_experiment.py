@@ -33,6 +33,20 @@ SPEC = {
 }
 
 
+def test_classes_that_no_train_row_has_are_told_of():
+    codes = torch.tensor([0] * 20 + [1] * 20 + [2])
+    columns = {"x": NumericColumn(torch.arange(41.0).double()), "kind": CategoricalColumn(codes, ("a", "b", "lone"))}
+    spec = {**SPEC, "features": ["x"], "test": {"fraction": 0.0}, "validation": {"fraction": 0.5}}
+    told = []
+    for seed in range(8):
+        found = prepare({**spec, "split_seed": seed}, columns)
+        is_shown = bool((found.folds[0].train.targets == 2).any())
+        codes_told = [each["message"] for each in found.warnings if each["code"] == "class_without_train_rows"]
+        assert bool(codes_told) != is_shown
+        told += codes_told
+    assert set(told) == {"Column 'kind' has classes of which no row is in the train rows: lone."}
+
+
 def table():
     x = torch.arange(ROWS, dtype=torch.float64)
     y = x * 3 + 1
