@@ -75,7 +75,7 @@ def create_app(settings: Settings) -> Flask:
     # The server has threads enough; torch's own would only fight them, and the training beside them, for the cores.
     torch.set_num_threads(1)
     database = Database(settings.database)
-    blobs = Blobs(settings.blobs, settings.data_dir / "cache")
+    blobs = Blobs(settings.blobs, settings.data_dir / "cache", settings.blob_timeout_seconds)
     app = Flask("learnd", static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=blueprint.SPEC_BYTES,  # a route that takes more says so itself

@@ -11,12 +11,12 @@ from marshmallow import ValidationError
 
 from service import idempotency, strict_json
 from service.blueprint import refuse_rest
-from service.discarding import discard
 from service.parts import parts, tenant
 from service.problems import Invalid, WrongMedia
 from service.schemas.datasets import COLUMN_TYPES, DatasetOut
 from service.schemas.fields import Text
 from store import datasets
+from store.blob_ledger import Pins
 from store.durable import temporary_file
 from store.errors import UnreadableTable
 from store.inflow import CHUNK, Received, at_rest, receive
@@ -77,8 +77,9 @@ def _store(received: Received, name: str, format: Format, options: ImportOptions
             if error.column in options.types and error.message.startswith("types:"):
                 raise Invalid({f"types.{error.column}": error.message.removeprefix("types: ")}) from None
             raise
-        key = blobs.put(table)
-        with _removed_unless_kept(key), database.write() as tx:
+        pins = Pins(database, blobs)
+        key = pins.put(table)
+        with pins.named(key) as tx:
             dataset = datasets.insert(
                 tx,
                 tenant(),
@@ -91,19 +92,7 @@ def _store(received: Received, name: str, format: Format, options: ImportOptions
                 blob=key,
             )
             location = {"Location": f"/v1/datasets/{dataset.id}"}
-            response = idempotency.answer(tx, _DATASET.dump(dataset), 201, location)
-        if not blobs.exists(key):  # an equal table's last dataset was deleted between our two steps
-            blobs.put(table)
-        return response
-
-
-@contextmanager
-def _removed_unless_kept(key: str) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        discard([key])
-        raise
+            return idempotency.answer(tx, _DATASET.dump(dataset), 201, location)
 
 
 def _raw() -> Upload:

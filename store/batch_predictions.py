@@ -15,13 +15,12 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, delete, func, select, update
 from sqlalchemy import insert as insert_row
 
-from store import pages
+from store import blob_ledger, pages
 from store.errors import Conflict, NotFound
 from store.ids import new_id
 from store.moments import now
 from store.owned import owned
 from store.pages import Page
-from store.references import unreferenced
 from store.states import FINAL
 from store.tables import batch_parts, datasets, model_versions, models
 from store.tables import batch_predictions as table
@@ -120,28 +119,27 @@ def page(
     return pages.newest_first(tx, query, table.c.id, _read, limit=limit, after=after)
 
 
-def cancel(tx: Connection, tenant: str, id: str) -> tuple[BatchPrediction, list[str]]:
-    """One that is queued is cancelled at once, one that a worker holds as soon as that looks; with the blobs that
-    nothing names any more. Conflict where it has ended otherwise.
+def cancel(tx: Connection, tenant: str, id: str) -> BatchPrediction:
+    """Cancel one that is queued at once, one that a worker holds as soon as that looks. Raise Conflict where it has
+    ended otherwise.
     """
     found = lock(tx, tenant, id)
-    freed: list[str] = []
     if found.status in ("succeeded", "failed"):
         raise Conflict(f"the batch prediction has already {found.status}")
     if found.status == "queued":
-        freed = end(tx, id, "cancelled")
+        end(tx, id, "cancelled")
     elif found.status == "running":
         tx.execute(update(table).where(table.c.id == id).values(status="cancelling", requested="cancel"))
-    return get(tx, tenant, id), freed
+    return get(tx, tenant, id)
 
 
-def remove(tx: Connection, tenant: str, id: str) -> list[str]:
-    """Deletes one that has ended, and answers which of its blobs nothing else names; Conflict before."""
+def remove(tx: Connection, tenant: str, id: str) -> None:
+    """Delete one that has ended, and free its blob. Raise Conflict before."""
     found = lock(tx, tenant, id)
     if found.status not in FINAL:
         raise Conflict(f"the batch prediction is {found.status}: cancel it first")
     tx.execute(delete(table).where(table.c.id == id))
-    return unreferenced(tx, [found.blob])
+    blob_ledger.free(tx, [found.blob])
 
 
 def waiting(tx: Connection) -> int:
@@ -149,14 +147,14 @@ def waiting(tx: Connection) -> int:
     return int(tx.execute(select(func.count()).where(table.c.status == "queued")).scalar_one())
 
 
-def end(tx: Connection, id: str, status: str, **columns: Any) -> list[str]:
-    """Makes it final, whoever held it, and forgets its parts; their blobs that nothing names any more."""
+def end(tx: Connection, id: str, status: str, **columns: Any) -> None:
+    """Make it final, whoever held it, forget its parts and free their blobs."""
     mine = batch_parts.c.batch_id == id
     blobs = list(tx.execute(select(batch_parts.c.blob).where(mine)).scalars())
     tx.execute(delete(batch_parts).where(mine))
     freed = {"requested": None, "owner": None, "worker_id": None, "slot_pid": None}
     tx.execute(update(table).where(table.c.id == id).values(status=status, finished_at=now(), **freed, **columns))
-    return unreferenced(tx, blobs)
+    blob_ledger.free(tx, blobs)
 
 
 def progress_of(rows: int, total: int, eta_seconds: float | None = None) -> dict[str, Any]:

@@ -142,33 +142,36 @@ def add_part(tx: Connection, claim: Claim, part: Part) -> str | None:
     return requested
 
 
-def finish(tx: Connection, claim: Claim, blob: str) -> list[str]:
-    """It has succeeded, or is cancelled if that was asked meanwhile; the blobs that nothing names any more."""
+def finish(tx: Connection, claim: Claim, blob: str) -> bool:
+    """It has succeeded, or is cancelled if that was asked meanwhile; whether it has the blob."""
     if _fence(tx, claim) == "cancel":
-        return end(tx, claim.id, "cancelled")
+        end(tx, claim.id, "cancelled")
+        return False
     rows = claim.dataset.rows or 0
-    return end(tx, claim.id, "succeeded", blob=blob, rows=rows, progress=progress_of(rows, rows, 0.0))
+    end(tx, claim.id, "succeeded", blob=blob, rows=rows, progress=progress_of(rows, rows, 0.0))
+    return True
 
 
-def fail(tx: Connection, claim: Claim, code: str, message: str) -> list[str]:
-    """It has failed, or is cancelled if that was asked meanwhile; the blobs that nothing names any more."""
+def fail(tx: Connection, claim: Claim, code: str, message: str) -> None:
+    """It has failed, or is cancelled if that was asked meanwhile."""
     if _fence(tx, claim) == "cancel":
-        return end(tx, claim.id, "cancelled")
-    return end(tx, claim.id, "failed", error={"code": code, "message": message})
+        end(tx, claim.id, "cancelled")
+    else:
+        end(tx, claim.id, "failed", error={"code": code, "message": message})
 
 
-def acknowledge(tx: Connection, claim: Claim) -> list[str]:
-    """Its worker has stopped as it was asked to; the blobs that nothing names any more."""
+def acknowledge(tx: Connection, claim: Claim) -> None:
+    """Its worker has stopped as it was asked to."""
     _fence(tx, claim)
-    return end(tx, claim.id, "cancelled")
+    end(tx, claim.id, "cancelled")
 
 
-def release(tx: Connection, claim: Claim) -> list[str]:
+def release(tx: Connection, claim: Claim) -> None:
     """The worker shuts down: it waits again, no crash is counted, and its parts stay; or it is cancelled as asked."""
     if _fence(tx, claim) == "cancel":
-        return end(tx, claim.id, "cancelled")
-    _put_back(tx, claim.id)
-    return []
+        end(tx, claim.id, "cancelled")
+    else:
+        _put_back(tx, claim.id)
 
 
 def leases(tx: Connection) -> list[Lease]:
@@ -181,7 +184,7 @@ def expire(tx: Connection, lease: Lease) -> bool:
     """Takes it away if it is still as it was seen; False, and nothing done, if it has moved.
 
     It waits again, with its parts; or fails as `worker_lost` at the third crash without another part; or is cancelled,
-    if that was asked. Blobs that nothing names any more are left to be swept.
+    if that was asked.
     """
     seen = and_(_held(lease.id, lease.attempt), table.c.seq == lease.seq)
     counted = update(table).where(seen).values(crashes=table.c.crashes + 1)

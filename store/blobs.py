@@ -7,22 +7,23 @@ order, from any number of processes, is harmless.
 import hashlib
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import ObjectStore, from_url
+from obstore.exceptions import BaseError
+from obstore.store import ObjectStore
 
+from store.blob_location import TIMEOUT_SECONDS, folder_of, remote_store
 from store.durable import put_in_place, room_needed, sync_file, temporary_file
 from store.errors import BlobMissing, StoreError, Unavailable
 
-KEY = re.compile(r"sha256/[0-9a-f]{2}/[0-9a-f]{62}")
+KEY = re.compile(r"sha256/[0-9a-f]{2}/[0-9a-f]{62}(-[0-9a-f]{12})?")
 CHUNK = 1 << 20
-# A create-only put goes up in one request, from memory; past this size an upload is in parts, which cannot be that.
-ONE_REQUEST = 64 << 20
+# What one request to an object store carries at most, so that one that is slow and well answers within its time-out.
+_PART = 8 << 20
+_PARTS_AT_ONCE = 2
 
 
 class BlobBroken(StoreError):
@@ -44,14 +45,12 @@ class Blobs:
     a rename is only atomic within one disk.
     """
 
-    def __init__(self, url: str, cache_dir: Path) -> None:
-        parts = urlsplit(url)
-        self._remote: ObjectStore | None = None
-        if parts.scheme == "file":
-            self._root = Path(unquote(parts.path))
-        else:
-            self._root = cache_dir
-            self._remote = from_url(url)
+    def __init__(self, url: str, cache_dir: Path, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        """Raise BadBlobUrl; no object store is asked for anything yet."""
+        self.url = url
+        folder = folder_of(url)
+        self._remote: ObjectStore | None = None if folder else remote_store(url, timeout_seconds)
+        self._root = folder or cache_dir
         self._root.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -61,8 +60,10 @@ class Blobs:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def put(self, content: bytes | Path | Iterable[memoryview]) -> str:
+    def put(self, content: bytes | Path | Iterable[memoryview], named: Callable[[str], str] | None = None) -> str:
         """Store bytes, or a copy of a local file; its key. Durable once this returns. Raises Full, BlobsAway.
+
+        `named` gives the key for a hash, once that is known and before anything can be seen under it.
 
         Pieces are written as they come, so that what is large need not be in memory twice.
 
@@ -73,25 +74,23 @@ class Blobs:
             for chunk in _chunks(content):
                 digest.update(chunk)
                 file.write(chunk)
-            hexadecimal = digest.hexdigest()
-            key = f"sha256/{hexadecimal[:2]}/{hexadecimal[2:]}"
             if self._remote is None:
                 sync_file(file)
-                put_in_place(path, self._root / key, self._root)
             else:
                 file.flush()
-                self._upload(self._remote, key, path)
+            key = (named or key_of)(digest.hexdigest())
+            if self._remote is None:
+                put_in_place(path, self._root / _checked(key), self._root)
+            else:
+                with _answers(key):
+                    obstore.put(self._remote, key, path, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE)
         return key
 
     def get(self, key: str) -> bytes:
         """The blob's bytes, checked against its name. Raises BlobMissing, BlobBroken, BlobsAway."""
         _checked(key)
-        if self._remote is None:
-            content = self._read_local(key)
-        else:
-            with _answers(key):
-                content = obstore.get(self._remote, key).bytes().to_bytes()
-        if _key_of(content) != key:
+        content = self._read_local(key) if self._remote is None else b"".join(_pieces(self._remote, key))
+        if hashlib.sha256(content).hexdigest() != sha256_of(key):
             raise BlobBroken(key)
         return content
 
@@ -104,10 +103,9 @@ class Blobs:
             raise BlobMissing(key)
         with temporary_file(self.scratch) as (temporary, file):
             digest = hashlib.sha256()
-            with _answers(key):
-                for chunk in obstore.get(self._remote, key).stream(min_chunk_size=CHUNK):
-                    digest.update(chunk)
-                    file.write(chunk)
+            for piece in _pieces(self._remote, key):
+                digest.update(piece)
+                file.write(piece)
             if digest.hexdigest() != sha256_of(key):
                 raise BlobBroken(key)
             sync_file(file)
@@ -160,15 +158,13 @@ class Blobs:
         except FileNotFoundError:
             raise BlobMissing(key) from None
 
-    def _upload(self, remote: ObjectStore, key: str, path: Path) -> None:
-        with _answers(key):
-            if path.stat().st_size > ONE_REQUEST:
-                obstore.put(remote, key, path)
-                return
-            try:
-                obstore.put(remote, key, path, mode="create")
-            except AlreadyExistsError:
-                return  # the same name is the same bytes
+
+def _pieces(remote: ObjectStore, key: str) -> Iterator[bytes]:
+    """The bytes in requests of a bounded size: the time-out is of each and not of the whole."""
+    with _answers(key):
+        size = obstore.head(remote, key)["size"]
+        for first in range(0, size, _PART):
+            yield obstore.get_range(remote, key, start=first, end=min(first + _PART, size)).to_bytes()
 
 
 def _chunks(content: bytes | Path | Iterable[memoryview]) -> Iterator[bytes | memoryview]:
@@ -184,12 +180,12 @@ def _chunks(content: bytes | Path | Iterable[memoryview]) -> Iterator[bytes | me
 
 def sha256_of(key: str) -> str:
     """The hash that a blob's bytes must have."""
-    return _checked(key).removeprefix("sha256/").replace("/", "")
+    return _checked(key).removeprefix("sha256/").replace("/", "").partition("-")[0]
 
 
-def _key_of(content: bytes) -> str:
-    hexadecimal = hashlib.sha256(content).hexdigest()
-    return f"sha256/{hexadecimal[:2]}/{hexadecimal[2:]}"
+def key_of(sha256: str, ordinal: str = "") -> str:
+    """Return a key for bytes with this hash; `ordinal`, 12 hexadecimal digits, tells it from others of the same."""
+    return f"sha256/{sha256[:2]}/{sha256[2:]}{'-' if ordinal else ''}{ordinal}"
 
 
 def _checked(key: str) -> str:

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, select, update
 
-from store import events, moves
+from store import blob_ledger, events, moves
 from store.blobs import sha256_of
 from store.database import upsert
 from store.leases import fence
 from store.moments import now
-from store.references import unreferenced
 from store.tables import checkpoints as table
 from store.tables import runs
 
@@ -41,30 +40,31 @@ def newest_first(tx: Connection, run_id: str) -> list[Checkpoint]:
     return [Checkpoint(row.epoch, row.step, row.blob) for row in tx.execute(_NEWEST_FIRST, {"of_run": run_id})]
 
 
-def advance(tx: Connection, run_id: str, attempt: int, checkpoint: Checkpoint) -> list[str]:
-    """Makes it the run's newest; the blobs that no row names any more, to be deleted after the commit.
+def advance(tx: Connection, run_id: str, attempt: int, checkpoint: Checkpoint) -> None:
+    """Make it the run's newest, and free those before it that are too many.
 
     If the run has got further by it, its crashes are forgotten. One of the place where the attempt began is no further:
     what crashes at the next step would crash for ever. Fenced if the attempt is over.
     """
-    freed = keep(tx, fence(tx, run_id, attempt), checkpoint, KEPT)
+    keep(tx, fence(tx, run_id, attempt), checkpoint, KEPT)
     moves.lock(tx, run_id)  # against a verb that tells at the same moment
     if sum(each.step >= checkpoint.step for each in newest_first(tx, run_id)) == 1:
         tx.execute(update(runs).where(runs.c.id == run_id).values(crashes=0))
     events.append(tx, run_id, "run.checkpointed", {"epoch": checkpoint.epoch, "step": checkpoint.step})
-    return freed
 
 
-def keep(tx: Connection, lease: RowMapping, checkpoint: Checkpoint, count: int) -> list[str]:
-    """Keeps it and those before it, `count` in all; the blobs that no row names any more. `lease` is what the fence
-    has answered.
+def keep(tx: Connection, lease: RowMapping, checkpoint: Checkpoint, count: int) -> None:
+    """Keep it and those before it, `count` in all, and free the blobs of the others. `lease` is what the fence has
+    answered.
     """
     row = {name: lease[name] for name in ("run_id", "tenant_id", "attempt")} | vars(checkpoint)
     known = {"sha256": sha256_of(checkpoint.blob), "created_at": now()}
     insert = upsert(tx, table)
     overwritten = {name: insert.excluded[name] for name in ("blob", *known)}
+    before = [each.blob for each in newest_first(tx, lease["run_id"])]
     tx.execute(insert.on_conflict_do_update(index_elements=_PLACE, set_=overwritten), row | known)
-    older = tx.execute(_NEWEST_FIRST, {"of_run": lease["run_id"]}).all()[count:]
+    newest = tx.execute(_NEWEST_FIRST, {"of_run": lease["run_id"]}).all()
+    older = newest[count:]
     for each in older:
         tx.execute(delete(table).where(*(column == getattr(each, column.name) for column in _PLACE)))
-    return unreferenced(tx, [each.blob for each in older])
+    blob_ledger.free(tx, set(before) - {each.blob for each in newest[:count]})

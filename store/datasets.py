@@ -8,13 +8,12 @@ from sqlalchemy import Connection, RowMapping, case, select, update
 from sqlalchemy import delete as delete_rows
 from sqlalchemy import insert as insert_row
 
-from store import pages
+from store import blob_ledger, pages
 from store.errors import Conflict, NotFound
 from store.ids import new_id
 from store.moments import now
 from store.owned import equals, owned
 from store.pages import Page
-from store.references import unreferenced
 from store.states import FINAL
 from store.tables import batch_predictions, datasets, runs
 
@@ -101,8 +100,8 @@ def rename(tx: Connection, tenant: str, id: str, name: str) -> Dataset:
     return get(tx, tenant, id)
 
 
-def delete(tx: Connection, tenant: str, id: str) -> list[str]:
-    """Deletes the row and answers which of its blobs nothing else names; Conflict while what is unfinished reads it."""
+def delete(tx: Connection, tenant: str, id: str) -> None:
+    """Delete the row and free its blob. Raise Conflict while what is unfinished reads it."""
     # The lock keeps out who is being inserted to read it: that takes a share of the same row.
     row = tx.execute(select(datasets.c.blob).where(owned(datasets, tenant, id)).with_for_update()).first()
     if row is None:
@@ -113,7 +112,7 @@ def delete(tx: Connection, tenant: str, id: str) -> list[str]:
         if reader is not None:
             raise Conflict(f"{noun} {reader} still reads this dataset")
     tx.execute(delete_rows(datasets).where(owned(datasets, tenant, id)))
-    return unreferenced(tx, [row.blob])
+    blob_ledger.free(tx, [row.blob])
 
 
 def _dataset(row: RowMapping) -> Dataset:

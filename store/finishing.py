@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete
 
-from store import checkpoints, members, moves
+from store import blob_ledger, checkpoints, members, moves
 from store.checkpoints import Checkpoint
 from store.errors import Conflict
 from store.leases import fence, last_told
@@ -39,6 +39,8 @@ def succeed(tx: Connection, run_id: str, attempt: int, result: Result) -> str:
     members.report(tx, run_id, result.members)
     if result.checkpoint is not None:
         checkpoints.keep(tx, ending.lease, result.checkpoint, 1)
+    if ending.run["weights_blob"] != result.weights_blob:  # of the generation before
+        blob_ledger.free(tx, [ending.run["weights_blob"]])
     kept = {"metrics": result.metrics, "best": result.best}
     new = [warning for warning in result.warnings if warning not in ending.run["warnings"]]
     return _let_go(

@@ -15,13 +15,12 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy import insert as insert_row
 from sqlalchemy import update as update_rows
 
-from store import pages
+from store import blob_ledger, pages
 from store.database import upsert
 from store.errors import BadCursor, Conflict, NotFound
 from store.moments import now
 from store.owned import owned
 from store.pages import Page
-from store.references import unreferenced
 from store.states import FINAL
 from store.tables import aliases, batch_predictions, model_versions, models, runs
 
@@ -194,10 +193,10 @@ def forget_alias(tx: Connection, tenant: str, name: str, alias: str) -> None:
         raise NotFound("alias", f"{name}@{alias}")
 
 
-def delete(tx: Connection, tenant: str, name: str) -> list[str]:
-    """Deletes the model with all its versions and aliases, and answers which of their blobs nothing else names.
+def delete(tx: Connection, tenant: str, name: str) -> None:
+    """Delete the model with all its versions and aliases, and free their blobs.
 
-    Conflict while a batch prediction that is not final answers by it.
+    Raise Conflict while a batch prediction that is not final answers by it.
     """
     _locked(tx, tenant, name)
     uses = select(batch_predictions.c.id).where(
@@ -212,7 +211,7 @@ def delete(tx: Connection, tenant: str, name: str) -> list[str]:
     for table in (aliases, model_versions):
         tx.execute(delete_rows(table).where(_of(table, tenant, name)))
     tx.execute(update_rows(models).where(_of(models, tenant, name)).values(deleted_at=now()))
-    return unreferenced(tx, blobs)
+    blob_ledger.free(tx, blobs)
 
 
 def _of(table: Any, tenant: str, name: str) -> Any:

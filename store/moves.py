@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, delete, select, update
 
-from store import events
+from store import blob_ledger, events
 from store.errors import Conflict, NotFound
 from store.moments import now
 from store.states import FINAL, KEEP, Already, Outcome, Refusal, Transition
@@ -18,6 +18,7 @@ _SEEN = (
     runs.c.crashes,
     runs.c.memory_crashes,
     runs.c.warnings,
+    runs.c.weights_blob,
 )
 _LOCK = select(*_SEEN).where(runs.c.id == bindparam("of_run")).with_for_update(key_share=True)
 
@@ -44,7 +45,8 @@ def move(tx: Connection, run_id: str, outcome: Outcome, data: dict[str, Any], **
             if status in FINAL:
                 values["finished_at"] = now()
                 if status != "succeeded":  # which can be extended from its last one; nothing goes on from here
-                    tx.execute(delete(checkpoints).where(checkpoints.c.run_id == run_id))
+                    gone = delete(checkpoints).where(checkpoints.c.run_id == run_id).returning(checkpoints.c.blob)
+                    blob_ledger.free(tx, list(tx.execute(gone).scalars()))
             tx.execute(update(runs).where(runs.c.id == run_id).values(**values))
             if event is not None:
                 events.append(tx, run_id, event, data)

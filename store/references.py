@@ -1,10 +1,10 @@
-"""Which blobs are still named by a row. Blobs are named by their content, so two rows may share one."""
+"""Which blobs are still needed: named by a row, or pinned by whoever is putting them."""
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, select, union
+from sqlalchemy import Connection, bindparam, exists, or_, select
 
-from store.tables import batch_parts, batch_predictions, checkpoints, datasets, model_versions, runs
+from store.tables import batch_parts, batch_predictions, blob_pins, checkpoints, datasets, model_versions, runs
 
 _NAMES = (
     datasets.c.blob,
@@ -15,14 +15,10 @@ _NAMES = (
     batch_parts.c.blob,
 )
 
+# One statement, so one moment: a pin goes in the same transaction in which the name comes.
+_NEEDED = select(or_(*(exists().where(name == bindparam("key")) for name in (*_NAMES, blob_pins.c.key))))
 
-# Made once: a statement of so many parts takes longer to make than to carry out.
-_NAMED = union(*(select(name).where(name.in_(bindparam("keys", expanding=True))) for name in _NAMES))
 
-
-def unreferenced(tx: Connection, keys: Iterable[str | None]) -> list[str]:
-    """Those of `keys` that no row names, sorted; a caller deletes them after its transaction has committed."""
-    asked = {key for key in keys if key is not None}
-    if not asked:
-        return []
-    return sorted(asked - set(tx.execute(_NAMED, {"keys": sorted(asked)}).scalars()))
+def unreferenced(tx: Connection, keys: Iterable[str]) -> list[str]:
+    """Return those of `keys` that no row names and nobody has pinned, sorted."""
+    return [key for key in sorted(set(keys)) if not tx.execute(_NEEDED, {"key": key}).scalar_one()]

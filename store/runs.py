@@ -10,14 +10,13 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy import insert as insert_row
 from sqlalchemy import update as update_rows
 
-from store import events, extending, moves, pages, states
+from store import blob_ledger, events, extending, moves, pages, states
 from store.errors import Conflict, NotFound
 from store.ids import new_id
 from store.members import create as create_members
 from store.moments import now
 from store.owned import equals, owned
 from store.pages import Page
-from store.references import unreferenced
 from store.tables import checkpoints, datasets, leases, model_versions, runs
 
 Verb = Literal["cancel", "stop", "pause", "resume"]
@@ -214,10 +213,10 @@ def extend(tx: Connection, tenant: str, id: str, to_epochs: int) -> Run:
     return get(tx, tenant, id)
 
 
-def delete(tx: Connection, tenant: str, id: str) -> list[str]:
-    """Deletes the run with all its rows and answers which of its blobs nothing else names.
+def delete(tx: Connection, tenant: str, id: str) -> None:
+    """Delete the run with all its rows, and free its blobs.
 
-    Conflict unless it is final, or while a version of a model was made of it.
+    Raise Conflict unless it is final, or while a version of a model was made of it.
     """
     run = lock(tx, tenant, id)
     if run.status not in states.FINAL:
@@ -230,7 +229,7 @@ def delete(tx: Connection, tenant: str, id: str) -> list[str]:
         raise Conflict(f"version {version.version} of model {version.name} was made of it")
     saved = tx.execute(select(checkpoints.c.blob).where(checkpoints.c.run_id == id)).scalars().all()
     tx.execute(delete_rows(runs).where(owned(runs, tenant, id)))
-    return unreferenced(tx, [run.weights_blob, *saved])
+    blob_ledger.free(tx, [run.weights_blob, *saved])
 
 
 def _joined() -> Select[Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from environs import Env
+from sqlalchemy import URL
 
 QUEUES = ("cpu", "gpu")  # in which runs wait, by what they ask to be trained on
 
@@ -23,6 +24,8 @@ class Settings:
     database_url: str = ""  # "": SQLite in the data folder
     redis_url: str = ""  # "": an embedded Valkey, started by `learnd up`
     blob_url: str = ""  # "": a folder in the data folder
+    blob_timeout_seconds: float = 5.0
+    keep_deleted_seconds: float = 60.0
     bootstrap_key: str = ""
     heartbeat_seconds: float = 10.0
     lease_seconds: float = 60.0
@@ -43,12 +46,14 @@ class Settings:
     @property
     def database(self) -> str:
         """The database's URL; without one, SQLite in the data folder."""
-        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'learnd.db'}"
+        if self.database_url:
+            return self.database_url
+        return URL.create("sqlite", database=str(self.data_dir.resolve() / "learnd.db")).render_as_string()
 
     @property
     def blobs(self) -> str:
         """The blob store's URL; without one, a folder in the data folder."""
-        return self.blob_url or f"file://{self.data_dir.resolve() / 'blobs'}"
+        return self.blob_url or (self.data_dir.resolve() / "blobs").as_uri()
 
     @property
     def queue_names(self) -> tuple[str, ...]:

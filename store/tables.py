@@ -340,6 +340,35 @@ batch_parts = Table(
     Column("blob", Key, nullable=False, index=True),
 )
 
+# Every blob that was put since there is this table. A key is given once: of one whose `deleting` is set nothing is
+# ever written or named again, so that bytes may be deleted however late and however often.
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("sha256", Sha256, nullable=False, index=True),
+    Column("deleting", Boolean, nullable=False, server_default=false()),
+    _must("created_at", Moment),
+)
+
+# A blob that is being put and that no row names yet: as long as its pin is there, it is not deleted.
+blob_pins = Table(
+    "blob_pins",
+    metadata,
+    _id(),
+    Column("key", Key, nullable=False, index=True),
+    Column("created_at", Moment, nullable=False, index=True),
+)
+
+# The outbox of deletions, written by the transactions that stop naming a blob and carried out by the reconciler.
+blob_deletions = Table(
+    "blob_deletions",
+    metadata,
+    _id(),
+    Column("key", Key, nullable=False, index=True),
+    Column("waits_since", Moment, nullable=False, index=True),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

@@ -7,7 +7,7 @@ nothing disturbed.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import structlog
@@ -18,9 +18,9 @@ from learning.keeping import Kept
 from learning.model import MeanModel, Model
 from store import batching, weights
 from store.batching import Claim, Part
+from store.blob_ledger import Pins
 from store.durable import temporary_file
 from store.errors import BlobMissing, Fenced, Unavailable
-from store.references import unreferenced
 from store.tabular.answers import Answers, join_parts, write_part
 from workers.answering import Answering
 from workers.driving import Place
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 _TELL_SECONDS = 1.0  # how often its caller is told how far it has come
 _PART_BYTES = 32 << 20  # of answers that are held before they are written
 
-Ending = Callable[[Connection], list[str]]  # how it ends, in one transaction; the blobs that this frees
+Ending = Callable[[Connection], object]  # how it ends, in one transaction
 
 
 class _Drained(Exception):
@@ -73,6 +73,7 @@ class _Attempt:
         self._parts = list(claim.parts)
         self._held: list[Answers] = []  # of the rows behind the parts
         self._answering: Answering | None = None
+        self._pins = Pins(place.database, place.blobs)
         self._answered = 0
         self._began = self._kept_at = time.monotonic()
         self._tell_at = 0.0  # at once, when there is something to tell
@@ -123,10 +124,11 @@ class _Attempt:
         self._end(lambda tx: batching.fail(tx, self._claim, failure.code, failure.message))
 
     def _end(self, ending: Ending) -> None:
-        freed = self._patiently(lambda: self._write(ending), until_cancelled=False)
-        with suppress(Unavailable), self._place.database.write() as tx:  # else they are swept some day
-            for blob in unreferenced(tx, freed):
-                self._place.blobs.delete(blob)
+        def end(tx: Connection) -> None:
+            ending(tx)
+            self._pins.give_up(tx)
+
+        self._patiently(lambda: self._write(end), until_cancelled=False)
 
     def _table(self) -> Path:
         try:
@@ -184,17 +186,24 @@ class _Attempt:
         rows = sum(len(next(iter(answers.values())).values) for answers in self._held)
         with self._stored(lambda out: write_part(self._held, first, out)) as blob:
             part = Part(first, rows, blob)
-            self._heart.requested = self._patiently(
-                lambda: self._write(lambda tx: batching.add_part(tx, self._claim, part))
-            )
+            self._heart.requested = self._patiently(lambda: self._write(lambda tx: self._add(tx, part)))
         self._parts.append(part)
         self._held.clear()
         self._kept_at = time.monotonic()
 
+    def _add(self, tx: Connection, part: Part) -> str | None:
+        requested = batching.add_part(tx, self._claim, part)
+        self._pins.name(tx, part.blob)
+        return requested
+
     def _join(self) -> None:
         paths = self._patiently(lambda: [self._path(part) for part in self._parts])
         with self._stored(lambda out: join_parts(paths, out)) as blob:
-            self._end(lambda tx: batching.finish(tx, self._claim, blob))
+            self._end(lambda tx: self._finish(tx, blob))
+
+    def _finish(self, tx: Connection, blob: str) -> None:
+        if batching.finish(tx, self._claim, blob):
+            self._pins.name(tx, blob)
 
     def _path(self, part: Part) -> Path:
         try:
@@ -205,14 +214,9 @@ class _Attempt:
     @contextmanager
     def _stored(self, make: Callable[[Path], None]) -> Iterator[str]:
         """The blob of the file that `make` writes, to be named by a row while this is entered."""
-        blobs = self._place.blobs
-        with temporary_file(blobs.scratch) as (path, _):
+        with temporary_file(self._place.blobs.scratch) as (path, _):
             self._patiently(lambda: make(path))
-            blob = self._patiently(lambda: blobs.put(path))
-            yield blob
-            with suppress(Unavailable):
-                if not blobs.exists(blob):  # an equal one has just done with the bytes
-                    blobs.put(path)
+            yield self._patiently(lambda: self._pins.put(path))
 
     def _write(self, act: Callable[[Connection], Answer]) -> Answer:
         with self._place.database.write() as tx:

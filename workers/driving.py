@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,12 +14,12 @@ from learning.experiment import Experiment, prepare
 from learning.fitting import Pulse, State, fit
 from learning.schedule import FEWER_MEMBERS
 from store import checkpoints, finishing, leases, out_of_memory, runs
+from store.blob_ledger import Pins
 from store.blobs import Blobs
 from store.checkpoints import Checkpoint
 from store.claims import Claim
 from store.database import Database
 from store.errors import BlobMissing, Fenced, Unavailable
-from store.references import unreferenced
 from store.runs import Run
 from store.settings import Settings
 from workers.checkpointing import Checkpointing, Saved
@@ -82,11 +82,10 @@ class _Attempt:
         self._heart = heart
         self._held = (claim.run_id, claim.attempt)
         self._away_since: float | None = None
-        self._saving = Checkpointing(place.blobs, place.settings.checkpoint_seconds)
+        self._pins = Pins(place.database, place.blobs)
+        self._saving = Checkpointing(place.blobs, place.settings.checkpoint_seconds, put=self._pins.put)
         self._saved = Saved()
         self._doubted = claim.crashes > 0
-        self._blobs = [checkpoint.blob for checkpoint in claim.checkpoints]  # which may not be needed any more
-        self._kept: dict[str, Callable[[], Any]] = {}  # how those that the run's end names are put
 
     def train(self) -> Ending:
         """Until the fit is done or something else is asked for; how the run ends then."""
@@ -162,10 +161,7 @@ class _Attempt:
     def end(self, ending: Ending) -> None:
         with self._place.database.write() as tx:
             ending(tx)
-            freed = unreferenced(tx, self._blobs)
-        self._discard(freed)
-        for blob, put in self._kept.items():
-            self._see_to(blob, put)
+            self._pins.give_up(tx)
 
     def patiently(self, action: Callable[[], Answer], *, until_cancelled: bool = True) -> Answer:
         return outlast(action, self._heart, self._place.drain, until_cancelled=until_cancelled)
@@ -205,38 +201,19 @@ class _Attempt:
             checkpoint = self._put_checkpoint(reporter, pulse)
             with self._place.database.write() as tx:
                 self._heart.requested = leases.record(tx, *self._held, report)
-                freed = checkpoints.advance(tx, *self._held, checkpoint)
+                checkpoints.advance(tx, *self._held, checkpoint)
+                self._pins.name(tx, checkpoint.blob)
         except Unavailable as reason:
             log.warning("a checkpoint could not be written", run=self._claim.run_id, reason=str(reason))
             return
         reporter.written(report)
-        self._discard(freed)
-        self._see_to(checkpoint.blob, lambda: self._put_checkpoint(reporter, pulse))
-
-    def _see_to(self, blob: str, put: Callable[[], Any]) -> None:
-        """Puts what a row names by now once more if it is gone: an equal run may just have done with the bytes."""
-        try:
-            if not self._place.blobs.exists(blob):
-                put()
-        except Unavailable as reason:
-            log.warning("a blob could not be seen to", blob=blob, reason=str(reason))
 
     def _put_checkpoint(self, reporter: Reporter, pulse: Pulse) -> Checkpoint:
-        checkpoint = self._saving.put(pulse, replace(self._saved, figures=reporter.figures, exactness=self._exactness))
-        self._blobs.append(checkpoint.blob)
-        return checkpoint
+        return self._saving.put(pulse, replace(self._saved, figures=reporter.figures, exactness=self._exactness))
 
     @property
     def _exactness(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys([*self._saved.exactness, exactness(self._place.device)]))
-
-    def _discard(self, freed: Iterable[str]) -> None:
-        """What no row names any more. Left behind it costs room and nothing else."""
-        for blob in freed:
-            try:
-                self._place.blobs.delete(blob)
-            except Unavailable as reason:
-                log.warning("a blob could not be deleted", blob=blob, reason=str(reason))
 
     def _told(self, reporter: Reporter, pulse: Pulse, ending: Ending) -> Ending:
         report = reporter.report(pulse, whole=True)
@@ -253,19 +230,16 @@ class _Attempt:
             return self._told(reporter, pulse, self.failed(NON_FINITE))
         outcome = Outcome(self._claim, experiment, pulse, reporter)
         file = outcome.weights_file()
-        blob = self.patiently(lambda: self._place.blobs.put(file))
+        blob = self.patiently(lambda: self._pins.put(file))
         checkpoint = self.patiently(lambda: self._put_checkpoint(reporter, pulse))
-        self._kept[blob] = lambda: self._place.blobs.put(file)
-        self._kept[checkpoint.blob] = lambda: self._put_checkpoint(reporter, pulse)
         run = self.patiently(self._run)
-        if run.weights_blob is not None:  # of the generation before
-            self._blobs.append(run.weights_blob)
         made = Making(self._place.device, self._place.threads, self._exactness)
         result = outcome.result(blob, checkpoint, run.warnings, made)
 
         def succeeded(tx: Connection) -> None:
             leases.record(tx, *self._held, replace(report, members=()))  # the result has them
-            finishing.succeed(tx, *self._held, result)
+            if finishing.succeed(tx, *self._held, result) == "succeeded":
+                self._pins.name(tx, blob, checkpoint.blob)
 
         return succeeded
 

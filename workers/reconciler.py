@@ -7,6 +7,7 @@ need the very broker whose absence this makes good.
 import signal
 import socket
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -28,11 +29,13 @@ from store.expiry import BACKOFF_SECONDS, Lease
 from store.logs import write_logs
 from store.moments import now
 from store.processes import ProcessIdentity
+from store.purging import forget_pins
 from store.settings import Settings
 from store.sweeping import sweep
 from store.workers import Worker
 from workers.app import create_app
 from workers.bells import TASK
+from workers.deletions import delete_for_ever
 from workers.shortage import Shortage
 
 log = structlog.get_logger(__name__)
@@ -169,6 +172,7 @@ class Reconciler:
 
     def _tidy(self) -> None:
         sweep(self._database, self._blobs)
+        forget_pins(self._database)
         with self._database.write() as tx:
             idempotency.forget(tx)
 
@@ -207,9 +211,10 @@ def main() -> None:
     write_logs(settings.log_level)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))  # whatever it is doing rolls back
-    reconciler = Reconciler(
-        settings, Database(settings.database), Blobs(settings.blobs, settings.data_dir / "cache"), create_app(settings)
-    )
+    database = Database(settings.database)
+    blobs = Blobs(settings.blobs, settings.data_dir / "cache", settings.blob_timeout_seconds)
+    reconciler = Reconciler(settings, database, blobs, create_app(settings))
+    threading.Thread(target=delete_for_ever, args=(settings, database, blobs), daemon=True).start()
     with suppress(KeyboardInterrupt):
         while True:
             reconciler.look()

@@ -47,7 +47,7 @@ class Slot:
         self._place = Place(
             settings=settings,
             database=Database(settings.database, deadline=_DATABASE_SECONDS),
-            blobs=Blobs(settings.blobs, settings.data_dir / "cache"),
+            blobs=Blobs(settings.blobs, settings.data_dir / "cache", settings.blob_timeout_seconds),
             tables=Tables(),
             drain=drain,
             device="cpu",

@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from service import accept, access, answers, idempotency, preconditions
 from service.blueprint import Resource
-from service.discarding import discard
 from service.openapi import IDEMPOTENT
 from service.parts import parts, tenant
 from service.problems import Clash, Invalid
@@ -106,8 +105,7 @@ class OneBatchPrediction(MethodView):
     def delete(self, id: str) -> Response:
         """Delete a batch prediction that is final, with its result"""
         with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
-            freed = batch_predictions.remove(tx, tenant(), id)
-        discard(freed)
+            batch_predictions.remove(tx, tenant(), id)
         return Response(status=204)
 
 
@@ -119,8 +117,7 @@ class Cancel(MethodView):
     def post(self, _nothing: dict[str, Any], id: str) -> Response:
         """Stop within a moment and keep nothing"""
         with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
-            found, freed = batch_predictions.cancel(tx, tenant(), id)
-        discard(freed)
+            found = batch_predictions.cancel(tx, tenant(), id)
         return answers.tagged(_SHOWN.dump(found), 202)
 
 

@@ -8,7 +8,6 @@ from sqlalchemy import Connection
 
 from service import answers, preconditions, uploads
 from service.blueprint import Resource
-from service.discarding import discard
 from service.openapi import IDEMPOTENT, UPLOAD
 from service.parts import parts, tenant
 from service.schemas.datasets import DatasetChange, DatasetOut, DatasetPage, DatasetQuery, RowsOut, RowsQuery
@@ -62,8 +61,7 @@ class Dataset(MethodView):
     def delete(self, id: str) -> Response:
         """Delete a dataset; 409 while a run that is not final reads it"""
         with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
-            freed = datasets.delete(tx, tenant(), id)
-        discard(freed)
+            datasets.delete(tx, tenant(), id)
         return Response(status=204)
 
 

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 
 from service import answers, idempotency, preconditions
 from service.blueprint import Resource
-from service.discarding import discard
 from service.openapi import IDEMPOTENT
 from service.parts import parts, tenant
 from service.problems import Invalid
@@ -18,6 +17,7 @@ from service.schemas.pages import PageQuery
 from service.serving import kept
 from service.serving.served import usable
 from store import models, runs, weights
+from store.blob_ledger import Pins
 from store.errors import NotFound
 from store.runs import Run
 
@@ -64,9 +64,8 @@ class Model(MethodView):
     def delete(self, name: str) -> Response:
         """Delete a model with all its versions; the runs stay, and a model of that name that is made again counts on"""
         with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, name)):
-            freed = models.delete(tx, tenant(), name)
+            models.delete(tx, tenant(), name)
         parts().versions.forget(tenant(), name)
-        discard(freed)
         return Response(status=204)
 
 
@@ -140,13 +139,9 @@ def _add(run: Run, asked: Mapping[str, Any]) -> Response:
     members = found.predicts if member is None else (member,)
     tensors, header = found.only(members)
     model = usable(found, member)
-    blobs = parts().blobs
-
-    def keep() -> str:
-        return blobs.put(weights.stream({name: each.numpy() for name, each in tensors.items()}, header))
-
-    blob = keep()
-    with parts().database.write() as tx:
+    pins = Pins(parts().database, parts().blobs)
+    blob = pins.put(weights.stream({name: each.numpy() for name, each in tensors.items()}, header))
+    with pins.named(blob) as tx:
         version = models.add(
             tx,
             tenant(),
@@ -159,8 +154,6 @@ def _add(run: Run, asked: Mapping[str, Any]) -> Response:
             sha256=found.sha256(members),
             alias=asked.get("alias"),
         )
-        if not blobs.exists(blob):  # the last version of equal weights was deleted between our two steps
-            keep()
         at = f"/v1/models/{version.name}/versions/{version.version}"
         response = idempotency.answer(tx, _VERSION.dump(version), 201, {"Location": at})
     parts().versions.forget(tenant(), version.name)

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 
 from service import access, answers, idempotency, preconditions
 from service.blueprint import Resource
-from service.discarding import discard
 from service.openapi import IDEMPOTENT
 from service.parts import parts, tenant
 from service.problems import Clash, Invalid
@@ -97,8 +96,7 @@ class OneRun(MethodView):
     def delete(self, id: str) -> Response:
         """Delete a run that is final, with its metrics and weights"""
         with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
-            freed = runs.delete(tx, tenant(), id)
-        discard(freed)
+            runs.delete(tx, tenant(), id)
         return Response(status=204)
 
 

@@ -15,6 +15,7 @@ from store import analyses, datasets, runs, tables, tenants
 from store.blobs import Blobs
 from store.database import Database
 from store.moments import now
+from store.purging import forget_pins, purge
 from store.references import _NAMES
 from store.runs import Run
 from store.settings import Settings
@@ -89,9 +90,7 @@ class Ward:
 
     def delete(self, id: str) -> None:
         with self.database.write() as tx:
-            freed = runs.delete(tx, tenants.LOCAL, id)
-        for key in freed:
-            self.blobs.delete(key)
+            runs.delete(tx, tenants.LOCAL, id)
 
     def check(self) -> None:
         """No rule is broken, and what rows name is there and whole."""
@@ -102,8 +101,10 @@ class Ward:
             self.blobs.get(key)
 
     def is_tidy(self) -> None:
-        """What nobody names any more is swept away, and nothing else."""
-        sweep(self.database, self.blobs, older_than=-1.0)
+        """What nobody names any more is deleted, and nothing else."""
+        forget_pins(self.database, older_than=-1.0)
+        purge(self.database, self.blobs, 0.0)
+        assert sweep(self.database, self.blobs, older_than=-1.0) == 0, "nothing but the database's own notes is needed"
         with self.database.read() as tx:
             assert {*self.blobs.old(-1.0)} == set(tx.execute(select(tables.datasets.c.blob)).scalars())
         assert not list(self.blobs.scratch.iterdir())

@@ -39,7 +39,7 @@ from store.members import MemberReport
 from store.moments import now
 from store.processes import ProcessIdentity
 from store.states import TABLE, Already, Transition
-from store.tables import metadata
+from store.tables import blob_deletions, metadata
 from store.tenants import LOCAL
 from tests.faults.model import FINAL, HELD, Analysis, Attempt, Run
 
@@ -59,6 +59,10 @@ works = st.sampled_from(
     ["report"] * 3 + ["beat", "save", "save", "succeed", "succeed", "fail", "acknowledge", "acknowledge"]
     + ["release", "release", "release", "run out"]
 )  # fmt: skip
+
+
+def _freed(tx: Connection) -> set[str]:
+    return set(tx.execute(select(blob_deletions.c.key)).scalars())
 
 
 class Died(Exception):
@@ -176,13 +180,18 @@ class Store(RuleBasedStateMachine):
 
     def remove(self, data: st.DataObject) -> None:
         run = data.draw(st.sampled_from([*self._ended(), *self.runs[-1:]]))
-        answer = self._do(lambda tx: runs.delete(tx, LOCAL, run.id), dies=data.draw(deaths))
+
+        def remove(tx: Connection) -> set[str]:
+            runs.delete(tx, LOCAL, run.id)
+            return _freed(tx)
+
+        answer = self._do(remove, dies=data.draw(deaths))
         if answer is died:
             return
         if run.status not in FINAL:
             assert isinstance(answer, Conflict)
             return
-        assert set(answer) == {run.blob(*each) for each in run.saved} | {run.weights} - {None}
+        assert answer >= {run.blob(*each) for each in run.saved} | {run.weights} - {None}
         self.runs.remove(run)
         self.analyses.pop(run.id, None)
 
@@ -282,7 +291,7 @@ class Store(RuleBasedStateMachine):
         if answer is died:
             return
         kept = sorted({(attempt.number, attempt.epoch), *run.saved}, reverse=True)
-        assert answer == [run.blob(*each) for each in kept[checkpoints.KEPT :]]
+        assert answer >= {run.blob(*each) for each in kept[checkpoints.KEPT :]}
         run.saved = kept[: checkpoints.KEPT]
         run.held += 1
         if all(epoch < attempt.epoch for _, epoch in run.saved[1:]):  # else it has got no further
@@ -290,7 +299,11 @@ class Store(RuleBasedStateMachine):
         run.events.append("run.checkpointed")
 
     def _saving(self, attempt: Attempt) -> Action:
-        return lambda tx: checkpoints.advance(tx, attempt.run.id, attempt.number, self._checkpoint(attempt))
+        def save(tx: Connection) -> set[str]:
+            checkpoints.advance(tx, attempt.run.id, attempt.number, self._checkpoint(attempt))
+            return _freed(tx)
+
+        return save
 
     def _checkpoint(self, attempt: Attempt) -> Checkpoint:
         return Checkpoint(attempt.epoch, attempt.epoch, attempt.run.blob(attempt.number, attempt.epoch))

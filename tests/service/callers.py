@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 from service.parts import Parts
 from store import analysing, batching, claims
 from store.processes import ProcessIdentity
+from store.purging import purge
 from workers.analysing import analyse
 from workers.batch_predicting import predict_batch
 from workers.drain import Drain
@@ -54,6 +55,10 @@ class Caller:
     def place(self) -> Place:
         made = self.parts
         return Place(made.settings, made.database, made.blobs, Tables(), Drain(), "cpu", 1)
+
+    def purge(self) -> int:
+        """Delete the bytes of all that has been deleted, as the reconciler does a while later."""
+        return purge(self.parts.database, self.parts.blobs, 0.0)
 
     def train(self) -> None:
         """Every run that waits is trained, here and now, as a worker does it."""

@@ -259,12 +259,15 @@ def test_what_waits_can_be_cancelled_and_keeps_what_it_needs_until_then(there: C
 def test_a_result_goes_with_its_batch_prediction_unless_an_equal_one_names_it(there: Caller, flowers: str) -> None:
     first, second = (made(there, "iris", flowers, interval=0.8)["id"] for _ in range(2))
     blobs = there.parts.blobs
+    there.purge()
     before = set(blobs._root.glob("sha256/*/*"))
     assert there.client.post(f"{AT}/{first}/cancel").status_code == 409
     assert there.client.delete(f"{AT}/{first}").status_code == 204
+    there.purge()
     assert set(blobs._root.glob("sha256/*/*")) == before
     assert there.client.get(f"{AT}/{second}/result").status_code == 200
     assert there.client.delete(f"{AT}/{second}").status_code == 204
+    there.purge()
     assert len(before - set(blobs._root.glob("sha256/*/*"))) == 1
 
 

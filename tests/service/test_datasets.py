@@ -142,8 +142,10 @@ def test_a_deleted_dataset_is_gone_with_its_bytes(caller: Caller, new_caller: Ca
     assert caller.client.delete(f"/v1/datasets/{id}").status_code == 204
     assert caller.client.delete(f"/v1/datasets/{id}").status_code == 404
     caller.get(f"/v1/datasets/{id}", 404)
+    assert caller.purge() == 0
     assert caller.get(f"/v1/datasets/{kept}/rows")["rows"][0] == [1, "a"]
     caller.client.delete(f"/v1/datasets/{kept}")
+    assert caller.purge() == 1
     assert [path for path in blobs.rglob("*") if path.is_file()] == []
 
 

@@ -270,15 +270,18 @@ def test_the_weights_that_it_had_are_deleted_once_it_has_others(caller: Caller, 
 
     with caller.parts.database.write() as tx:  # as if the twin had come to the same weights
         tx.execute(update(runs).where(runs.c.id == twin["id"]).values(weights_blob=blob(run)))
+    caller.purge()
     before = len(blobs())
     old = blob(run)
     extend(caller, run, 8)
     caller.train()
     assert caller.get(f"/v1/runs/{run['id']}")["status"] == "succeeded"
+    caller.purge()
     assert {old, blob(run)} <= blobs(), "the twin has them still"
     second = blob(run)
     extend(caller, run, 10)
     caller.train()
+    caller.purge()
     assert blob(run) in blobs()
     assert second not in blobs()
     assert len(blobs()) == before + 1, "each run has its weights and its last state"

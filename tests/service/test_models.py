@@ -141,6 +141,7 @@ def test_a_run_stays_while_a_version_is_made_of_it_and_a_model_takes_its_blobs_a
         return sum(path.is_file() for path in (there.parts.settings.data_dir / "blobs").rglob("*"))
 
     run = there.trained(flowers["dataset"], epochs=2, sweep={"seed": [5, 6]})
+    there.purge()
     before = blobs()
     make(there, run, "short", member=0)
     make(there, run, "short", member=0)
@@ -153,6 +154,7 @@ def test_a_run_stays_while_a_version_is_made_of_it_and_a_model_takes_its_blobs_a
     assert there.client.delete("/v1/models/short").status_code == 204
     assert predicted(there, "models/shared")["model"] == "shared:1"
     assert there.client.delete("/v1/models/shared").status_code == 204
+    there.purge()
     assert blobs() == before
     for method, address in (("GET", "/v1/models/short"), ("GET", "/v1/models/short/versions/1"), ("DELETE", "short")):
         at = address if address.startswith("/") else f"/v1/models/{address}"
@@ -168,10 +170,11 @@ def test_weights_whose_last_version_is_deleted_meanwhile_are_kept_again(
     make(there, flowers, "former", member=0)
     real = there.parts.blobs.put
 
-    def put_before_the_other_goes(content: Any) -> str:
-        key = real(content)
+    def put_before_the_other_goes(content: Any, named: Any) -> str:
+        key = real(content, named)
         monkeypatch.undo()
         assert there.client.delete("/v1/models/former").status_code == 204
+        there.purge()
         return key
 
     monkeypatch.setattr(there.parts.blobs, "put", put_before_the_other_goes)

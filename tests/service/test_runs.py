@@ -226,8 +226,10 @@ def test_a_deleted_run_is_gone_with_its_weights(caller: Caller, iris: str) -> No
     assert caller.client.delete(f"/v1/runs/{run['id']}").status_code == 204
     for part in ("", "/metrics", "/events", "/members", "/weights", "/receipt"):
         caller.get(f"/v1/runs/{run['id']}{part}", 404)
+    assert caller.purge() == 0
     assert caller.client.get(f"/v1/runs/{twin['id']}/weights").status_code == 200
     caller.client.delete(f"/v1/runs/{twin['id']}")
+    caller.purge()
     assert count() == before - 2, "its weights and its last state"
 
 

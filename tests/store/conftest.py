@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import delete
 
 from store import claims, datasets, finishing, leases, runs, tenants
 from store.chunks import Chunk
@@ -16,7 +17,9 @@ from store.finishing import Result
 from store.leases import Report
 from store.members import MemberReport
 from store.processes import ProcessIdentity
+from store.references import unreferenced
 from store.runs import Run
+from store.tables import blob_deletions
 
 BEST = {"epoch": 1, "metric": "train.loss", "value": 0.5}
 
@@ -73,6 +76,12 @@ class House:
     def request(self, claim: Claim | Run, verb: runs.Verb) -> Run:
         with self.database.write() as tx:
             return runs.request(tx, self.tenant, claim.run_id if isinstance(claim, Claim) else claim.id, verb)
+
+    def freed(self) -> list[str]:
+        """The blobs that a purge would delete now; it would have nothing more to do."""
+        with self.database.write() as tx:
+            keys = tx.execute(delete(blob_deletions).returning(blob_deletions.c.key)).scalars().all()
+            return unreferenced(tx, keys)
 
     def run(self, claim: Claim | Run) -> Run:
         with self.database.read() as tx:

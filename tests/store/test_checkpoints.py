@@ -16,7 +16,8 @@ def key(number: int) -> str:
 
 def advance(house, claim, epoch):
     with house.database.write() as tx:
-        return checkpoints.advance(tx, claim.run_id, claim.attempt, Checkpoint(epoch, 10 * epoch, key(epoch)))
+        checkpoints.advance(tx, claim.run_id, claim.attempt, Checkpoint(epoch, 10 * epoch, key(epoch)))
+    return house.freed()
 
 
 def saved(house, claim):
@@ -58,6 +59,7 @@ def test_the_same_place_saved_twice_is_one_checkpoint(house):
     with house.database.write() as tx:
         checkpoints.advance(tx, claim.run_id, claim.attempt, Checkpoint(1, 10, key(7)))
         named = tx.execute(select(table.c.blob, table.c.sha256)).all()
+    assert house.freed() == [key(1)], "its bytes are replaced"
     assert named == [(key(7), sha256_of(key(7)))]
 
 

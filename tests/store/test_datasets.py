@@ -70,12 +70,13 @@ def test_a_dataset_is_not_deleted_while_a_run_that_is_not_final_reads_it(house):
     assert house.run(run).dataset == run.dataset, "the run goes on saying what it was to be trained on"
 
 
-def test_deleting_answers_which_blobs_nothing_names_any_more(house):
+def test_deleting_frees_the_blobs_that_nothing_names_any_more(house):
     one, twin, other = house.add_dataset(blob="same"), house.add_dataset(blob="same"), house.add_dataset(blob="other")
-    with house.database.write() as tx:
-        assert datasets.delete(tx, house.tenant, one.id) == []
-        assert datasets.delete(tx, house.tenant, twin.id) == ["same"]
-        assert datasets.delete(tx, house.tenant, other.id) == ["other"]
+    for dataset, freed in ((one, []), (twin, ["same"]), (other, ["other"])):
+        with house.database.write() as tx:
+            datasets.delete(tx, house.tenant, dataset.id)
+        assert house.freed() == freed
+    with house.database.read() as tx:
         assert datasets.page(tx, house.tenant).data == []
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from store import datasets, tenants
 from store.blobs import Blobs
+from store.purging import purge
 from store.sweeping import sweep
 
 
@@ -31,6 +32,7 @@ def test_old_blobs_without_a_name_go_and_all_others_stay(database, blobs):
             tx, tenants.LOCAL, name="a", rows=1, bytes=1, sha256="0" * 64, columns=[], warnings=[], blob=named
         )
     assert sweep(database, blobs, older_than=50.0) == 3
+    assert purge(database, blobs, 0.0) == 3
     assert [blobs.exists(key) for key in (*orphans, young, named)] == [False, False, False, True, True]
     assert sweep(database, blobs, older_than=50.0) == 0
 
