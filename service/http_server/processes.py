@@ -1,5 +1,6 @@
 """The process that holds the port, and those that serve on it: started, watched, stopped together."""
 
+import errno
 import logging
 import os
 import select
@@ -21,7 +22,11 @@ _KILL_SECONDS = 2.0  # beyond the grace
 
 
 class CannotListen(Exception):
-    """The address cannot be had; why, in words for who typed the command."""
+    """The address cannot be had; why, in words for who typed the command. `is_taken`: another has it."""
+
+    def __init__(self, message: str, *, is_taken: bool) -> None:
+        super().__init__(message)
+        self.is_taken = is_taken
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -41,7 +46,8 @@ def bind(host: str, port: int) -> socket.socket:
             listener.setblocking(False)
             undoing.pop_all()
     except OSError as error:  # a name that cannot be resolved is one too
-        raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+        message = f"cannot listen on {host} port {port}: {error.strerror or error}"
+        raise CannotListen(message, is_taken=error.errno == errno.EADDRINUSE) from None
     return listener
 
 

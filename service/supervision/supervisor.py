@@ -2,7 +2,6 @@
 however this process ends.
 """
 
-import errno
 import fcntl
 import http.client
 import os
@@ -16,7 +15,8 @@ from pathlib import Path
 
 import click
 
-from service import exposure
+from service import exposure, server
+from service.http_server.processes import CannotListen, bind
 from service.supervision.embedded_valkey import command, find_server, private_folder, socket_in
 from service.supervision.signals import Signals
 from service.supervision.supervised import Supervised
@@ -41,31 +41,37 @@ def up(settings: Settings) -> None:
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
         settings = replace(settings, data_dir=stack.enter_context(_locked(settings.data_dir.resolve())))
-        settings = replace(settings, port=_free_port(settings.host, settings.port))
+        listener = stack.enter_context(_listening(settings.host, settings.port))
+        settings = replace(settings, port=listener.getsockname()[1])
         parts = []
         if not settings.redis_url:
             folder = stack.enter_context(private_folder(settings.data_dir))
             settings = replace(settings, redis_url=f"redis+socket://{socket_in(folder)}")
-            parts.append(Supervised("broker", command(find_server(), folder), os.environ, _GRACE_SECONDS))
+            broker = Supervised(
+                "broker", command(find_server(), folder), os.environ, _GRACE_SECONDS, socket=socket_in(folder)
+            )
+            parts.append(broker)
         upgrade(settings.database)
         exposure.check(settings)
-        parts += _own_parts(settings)
+        parts += _own_parts(settings, listener)
         try:
             _supervise(parts, settings, signals)
         finally:
             click.echo("stopping", err=True)
+            listener.close()  # once the API has ended too, callers are refused and do not wait
             # The runs go back to the queue while the API refuses new ones; the broker they all talk to goes last.
             _stop([part for part in parts if part.name != "broker"], signals)
             _stop(parts, signals)
 
 
-def _own_parts(settings: Settings) -> list[Supervised]:
+def _own_parts(settings: Settings, listener: socket.socket) -> list[Supervised]:
     # -P: a folder called `service` or `workers` where the user happens to stand is not ours.
     python = [sys.executable, "-P", "-m"]
     values = {f"LEARND_{each.name.upper()}": str(getattr(settings, each.name)) for each in fields(settings)}
     environment = {**os.environ, **values}
+    api = {**environment, server.LISTENER: str(listener.fileno())}
     return [
-        Supervised("API", [*python, "service.server"], environment, _API_STOP_SECONDS),
+        Supervised("API", [*python, "service.server"], api, _API_STOP_SECONDS, listener=listener.fileno()),
         Supervised("worker", [*python, "workers"], environment, settings.drain_seconds + _GRACE_SECONDS),
         Supervised("reconciler", [*python, "workers.reconciler"], environment, _GRACE_SECONDS),
     ]
@@ -114,24 +120,23 @@ def _locked(data_dir: Path) -> Iterator[Path]:
         yield data_dir
 
 
-def _free_port(host: str, port: int) -> int:
-    """The port, once nobody else listens on it; a free one for 0."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
-    except socket.gaierror as error:
-        raise CannotStart(f"cannot listen on {host}: {error.strerror}; see --host") from None
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Hold the port from now on to the end, a free one for 0: the API gets this very socket, however often it starts.
+
+    Raise CannotStart where another has it, or the host is none of this machine's.
+    """
     deadline = time.monotonic() + _PORT_SECONDS
     while True:
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(address)
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
-                    raise CannotStart(f"cannot listen on {host} port {port}: {error.strerror}; see --port") from None
-                time.sleep(_LOOK_STARTING_SECONDS)
-            else:
-                return int(probe.getsockname()[1])
+        try:
+            listener = bind(host, port)
+            break
+        except CannotListen as reason:
+            if not reason.is_taken or time.monotonic() > deadline:
+                raise CannotStart(f"{reason}; see {'--port' if reason.is_taken else '--host'}") from None
+            time.sleep(_LOOK_STARTING_SECONDS)
+    with listener:
+        yield listener
 
 
 def _address(settings: Settings) -> str:

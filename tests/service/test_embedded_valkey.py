@@ -1,7 +1,12 @@
 """Which broker is run, and what is left of it."""
 
+import fcntl
+import shutil
 import stat
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -56,10 +61,55 @@ def test_a_link_to_what_is_not_ours_deletes_nothing(tmp_path):
 
 
 def test_what_a_killed_one_left_is_cleared_by_the_next(tmp_path):
-    left = tmp_path / "learnd-left"
-    left.mkdir()
+    left = leave_behind(tmp_path)
     (left / "valkey.sock").touch()
-    (tmp_path / "broker").symlink_to(left)
     with private_folder(tmp_path) as folder:
         assert not left.exists()
         assert (tmp_path / "broker").readlink() == folder
+
+
+def test_copy_of_a_data_folder_leaves_the_brokers_of_the_original_alone(tmp_path):
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    original.mkdir()
+    with private_folder(original) as folder:
+        shutil.copytree(original, copy, symlinks=True)
+        with private_folder(copy) as other:
+            assert other != folder
+            assert folder.exists()
+
+
+def test_copy_leaves_alone_what_a_killed_original_left(tmp_path):
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    original.mkdir()
+    left = leave_behind(original)
+    shutil.copytree(original, copy, symlinks=True)
+    with private_folder(copy):
+        assert left.exists()
+    with private_folder(original):
+        assert not left.exists()
+
+
+def test_data_folder_that_was_moved_clears_what_it_left(tmp_path):
+    (tmp_path / "original").mkdir()
+    left = leave_behind(tmp_path / "original")
+    (tmp_path / "original").rename(tmp_path / "moved")
+    with private_folder(tmp_path / "moved"):
+        assert not left.exists()
+
+
+def test_folder_whose_supervisor_lives_is_left_alone(tmp_path):
+    left = leave_behind(tmp_path)
+    with (left / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with private_folder(tmp_path):
+            assert left.exists()
+
+
+def leave_behind(data_dir: Path) -> Path:
+    """Leave what a supervisor of this folder leaves when it is killed."""
+    code = (
+        "import os, sys; from pathlib import Path; from service.supervision.embedded_valkey import private_folder\n"
+        "with private_folder(Path(sys.argv[1])) as folder: print(folder, flush=True); os._exit(0)"
+    )
+    command = [sys.executable, "-c", code, str(data_dir)]
+    return Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
