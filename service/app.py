@@ -33,6 +33,7 @@ from service.bell import Bell
 from service.http_server.loop import Application
 from service.http_server.reply import Reply, status_line
 from service.openapi import Interface
+from service.readiness import Readiness
 from service.resolution.targets import TargetColumns
 from service.serving.served import ServedModels
 from service.serving.versions import Versions
@@ -76,6 +77,7 @@ def create_app(settings: Settings) -> Flask:
     torch.set_num_threads(1)
     database = Database(settings.database)
     blobs = Blobs(settings.blobs, settings.data_dir / "cache", settings.blob_timeout_seconds)
+    bell = Bell(settings.redis_url)
     app = Flask("learnd", static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=blueprint.SPEC_BYTES,  # a route that takes more says so itself
@@ -90,11 +92,12 @@ def create_app(settings: Settings) -> Flask:
         settings=settings,
         database=database,
         blobs=blobs,
-        bell=Bell(settings.redis_url),
+        bell=bell,
         models=ServedModels(blobs, settings.max_served_models, settings.max_served_bytes),
         versions=Versions(database),
         targets=TargetColumns(blobs),
         streams=Streams(settings.max_streams),
+        readiness=Readiness(database, blobs, bell.answers),
     )
     parts.install(app, made)
     door = access.Door(settings, database)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, current_app, g
 
 from service.bell import Bell
+from service.readiness import Readiness
 from service.resolution.targets import TargetColumns
 from service.serving.versions import Versions
 from service.streaming import Streams
@@ -29,6 +30,7 @@ class Parts:
     versions: Versions
     targets: TargetColumns
     streams: Streams
+    readiness: Readiness
 
 
 def install(app: Flask, made: Parts) -> None:

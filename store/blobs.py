@@ -21,6 +21,7 @@ from store.errors import BlobMissing, StoreError, Unavailable
 
 KEY = re.compile(r"sha256/[0-9a-f]{2}/[0-9a-f]{62}(-[0-9a-f]{12})?")
 CHUNK = 1 << 20
+_NO_BLOB = "sha256/00/" + "0" * 62
 # What one request to an object store carries at most, so that one that is slow and well answers within its time-out.
 _PART = 8 << 20
 _PARTS_AT_ONCE = 2
@@ -122,6 +123,11 @@ class Blobs:
         except BlobMissing:
             return False
         return True
+
+    def check(self) -> None:
+        """Raise BlobsAway or OSError where blobs cannot be read or there is no folder for those that come."""
+        self.exists(_NO_BLOB)
+        self.scratch.stat()
 
     def delete(self, key: str) -> None:
         """Removes the blob and its cached copy; one that is not there is already removed."""

@@ -1,33 +1,35 @@
 """Whether the service lives, whether it can work, and its figures. No key is asked for by the first two."""
 
-from collections.abc import Callable
 from typing import Any
 
 import structlog
 from flask import Response, request
 from flask.views import MethodView
-from sqlalchemy.exc import SQLAlchemyError
 
 from service import accept, answers, figures
 from service.blueprint import Resource
 from service.parts import parts
 from store import figures as counted
-from store import tenants
-from store.errors import StoreError
 
 resource = Resource("health", __name__, description="The service itself")
 
 log = structlog.get_logger(__name__)
 
 ALIVE = {"status": "ok"}
-_NO_BLOB = "sha256/00/" + "0" * 62
 _ALIVE = {"type": "object", "required": ["status"], "properties": {"status": {"const": "ok"}}}
 _CHECKS = ("database", "blobs", "broker")
 _READY = {
     "type": "object",
     "required": ["status", *_CHECKS],
     "properties": {"status": {"enum": ["ready", "not ready"]}}
-    | {name: {"enum": ["ok", "unreachable"]} for name in _CHECKS},
+    | {name: {"enum": ["ok", "unreachable"]} for name in _CHECKS}
+    | {
+        "seconds_ago": {
+            "type": "object",
+            "description": "How long ago each was looked at; null: never yet",
+            "properties": {name: {"type": ["number", "null"]} for name in _CHECKS},
+        }
+    },
 }
 
 
@@ -45,10 +47,12 @@ class Ready(MethodView):
     @resource.alt_response(503, schema=_READY, description="Database or blobs are away")
     def get(self) -> Response:
         """Whether database, blobs and broker answer; runs are accepted without the broker, and wait"""
-        works = {**storage(), "broker": parts().bell.answers()}
-        ready = works["database"] and works["blobs"]
-        told: dict[str, Any] = {name: "ok" if fine else "unreachable" for name, fine in works.items()}
-        return answers.plain({"status": "ready" if ready else "not ready", **told}, 200 if ready else 503)
+        found = parts().readiness.everything()
+        ready = found["database"].works and found["blobs"].works
+        told: dict[str, Any] = {name: "ok" if each.works else "unreachable" for name, each in found.items()}
+        ages = {name: None if each.seconds_ago is None else round(each.seconds_ago, 3) for name, each in found.items()}
+        body = {"status": "ready" if ready else "not ready", **told, "seconds_ago": ages}
+        return answers.plain(body, 200 if ready else 503)
 
 
 @resource.route("/metrics")
@@ -61,28 +65,3 @@ class Figures(MethodView):
         with parts().database.read() as tx:
             found = counted.read(tx)
         return Response(figures.exposition(found, media), content_type=media, headers={"Vary": "Accept"})
-
-
-def storage() -> dict[str, bool]:
-    """Whether what predictions need can be had."""
-    return {"database": _works(_database), "blobs": _works(_blobs)}
-
-
-def _works(check: Callable[[], None]) -> bool:
-    try:
-        check()
-    except (StoreError, SQLAlchemyError, OSError) as error:
-        log.warning("not ready", check=check.__name__, error=str(error))
-        return False
-    return True
-
-
-def _database() -> None:
-    with parts().database.read() as tx:
-        tenants.exists(tx, tenants.LOCAL)
-
-
-def _blobs() -> None:
-    blobs = parts().blobs
-    blobs.exists(_NO_BLOB)
-    blobs.scratch.stat()

@@ -12,7 +12,6 @@ from flask.views import MethodView
 
 from learning.model import MeanModel, Model
 from service import answers
-from service.api.health import storage
 from service.blueprint import Resource
 from service.parts import parts, tenant
 from service.schemas.inference import InferenceModelOut, InferenceModelReadyOut, InferenceOut, ServerOut
@@ -61,7 +60,7 @@ class Ready(MethodView):
     @resource.alt_response(503, schema=_READY, description="Database or blobs are away")
     def get(self) -> Response:
         """Whether predictions can be asked for"""
-        ready = all(storage().values())
+        ready = parts().readiness.storage()
         return answers.plain({"ready": ready}, 200 if ready else 503)
 
 

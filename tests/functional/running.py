@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,14 +32,16 @@ def wait_for(look: Callable[[], Answer], seconds: float = PATIENCE_SECONDS) -> A
 class Service:
     """`learnd up`, running, and a client that calls it; `options` are the command line's, `key` the first key."""
 
-    def __init__(self, folder: Path, *options: str, key: str = "") -> None:
+    def __init__(
+        self, folder: Path, *options: str, key: str = "", environment: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self._log = (folder / "log").open("a")
         self._process = subprocess.Popen(
             [Path(sys.executable).parent / "learnd", "up", "--port", "0", "--data-dir", folder / "data", *options],
             env={name: value for name, value in os.environ.items() if not name.startswith("LEARND_")}
             | QUICK
-            | {"LEARND_BOOTSTRAP_KEY": key},
+            | {"LEARND_BOOTSTRAP_KEY": key, **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
