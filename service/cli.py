@@ -16,6 +16,7 @@ from service.supervision import supervisor
 from service.supervision.embedded_valkey import NoValkey
 from store.errors import Unavailable
 from store.migrating import upgrade
+from store.schema import WrongSchema
 from store.settings import Settings
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -76,7 +77,7 @@ def migrate() -> None:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     try:
         upgrade(settings.database)
-    except Unavailable as reason:
+    except (Unavailable, WrongSchema) as reason:
         raise click.ClickException(str(reason)) from None
 
 

@@ -1,7 +1,6 @@
 """The service's figures in Prometheus' words, taken from the database when they are scraped."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -10,6 +9,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.registry import Collector
 
 from store.figures import Figures
+from store.moments import now
 
 _OPENMETRICS = "application/openmetrics-text"
 # The first for who asks for none of them. Our names and labels are the same text in both versions of a format.
@@ -27,8 +27,8 @@ class _Scrape(Collector):
         self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
-        found, now = self._figures, datetime.now(UTC)
-        waited = {queue: (now - since).total_seconds() for queue, since in found.waiting_since.items()}
+        found, at = self._figures, now()
+        waited = {queue: (at - since).total_seconds() for queue, since in found.waiting_since.items()}
         yield _by("learnd_runs", "Runs that there are, by status", "status", found.runs)
         yield _by(
             "learnd_batch_predictions", "Batch predictions that there are, by status", "status", found.batch_predictions

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from service import exposure, stopping
 from service.http_server import processes
 from service.http_server.limits import Limits
+from store import schema
 from store.logs import write_logs
 from store.processes import die_with_parent
 from store.settings import Settings
@@ -21,7 +22,8 @@ LISTENER = "LEARND_LISTENER"  # the number of a listening socket that the parent
 
 
 def serve(settings: Settings) -> int:
-    """Answer HTTP until SIGTERM or SIGINT; return the exit status. Raise Exposed, CannotListen."""
+    """Answer HTTP until SIGTERM or SIGINT; return the exit status. Raise WrongSchema, Exposed, CannotListen."""
+    schema.check(settings.database)
     exposure.check(settings)
     write_logs(settings.log_level)
 
@@ -50,6 +52,6 @@ def serve_application(settings: Settings, load: Callable[[], "Application"]) -> 
 if __name__ == "__main__":
     try:
         sys.exit(serve(Settings.from_environment()))
-    except (exposure.Exposed, processes.CannotListen) as reason:
+    except (exposure.Exposed, processes.CannotListen, schema.WrongSchema) as reason:
         print(reason, file=sys.stderr)  # noqa: T201 - for who typed the command
         sys.exit(2 if isinstance(reason, exposure.Exposed) else 1)

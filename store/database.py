@@ -15,11 +15,12 @@ from typing import Any
 
 import orjson
 import psycopg
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from store import moments
 from store.errors import Busy, Full
 
 # A frozen process that holds a row's lock must not hold it for ever: the server ends its session.
@@ -34,6 +35,8 @@ _SOONEST_SECONDS = 0.0002
 _OTHERS_SECONDS = 0.001
 _SHARED_AFTER_SECONDS = 0.001
 _SHARED_SECONDS = 1.0
+_TIME_SECONDS = 30.0  # after which a server is asked again what time it is
+_LONGEST_ANSWER_SECONDS = 1.0
 _WRITES_UNTIL = "learnd_writes_until"  # of a transaction, the moment until which it may wait to begin
 
 
@@ -43,6 +46,7 @@ class Database:
     def __init__(self, url: str, *, deadline: float = 10.0) -> None:
         self.url = url
         self.deadline = deadline
+        self._time_asked_at = -_TIME_SECONDS
         self._open()
 
     @contextmanager
@@ -51,6 +55,7 @@ class Database:
         self._after_fork()
         options = {} if self._sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with _translated(), _begun(self._engine, options) as tx:
+            self._ask_the_time(tx)
             yield tx
             tx.rollback()
 
@@ -65,11 +70,23 @@ class Database:
                 begun_at = time.monotonic()
                 if begun_at - asked_at > _SHARED_AFTER_SECONDS:
                     self._shared_until = begun_at + _SHARED_SECONDS
+                self._ask_the_time(tx)
                 yield tx
                 tx.commit()
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def _ask_the_time(self, tx: Connection) -> None:
+        """Set this process's clock by a server's, now and then, unless the answer took too long to tell the time."""
+        if self._sqlite or moments.steady() < self._time_asked_at + _TIME_SECONDS:
+            return
+        asked_at = moments.steady()
+        self._time_asked_at = asked_at
+        moment = tx.execute(text("SELECT clock_timestamp()")).scalar_one()
+        answered_at = moments.steady()
+        if answered_at - asked_at < _LONGEST_ANSWER_SECONDS:
+            moments.set_by(moment, (asked_at + answered_at) / 2)
 
     def _open(self) -> None:
         self._pid = os.getpid()

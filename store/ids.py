@@ -3,13 +3,16 @@
 import re
 import secrets
 import threading
-import time
+from datetime import UTC, datetime, timedelta
+
+from store.moments import now
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u
 _LETTERS = 26  # of 5 bits: 56 bits of microseconds (to the year 4253), then 74 random ones
 _RANDOM_BITS = 74
 _SHAPE = re.compile(rf"[a-z]{{2,8}}_[{_ALPHABET}]{{{_LETTERS}}}")
 
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _lock = threading.Lock()
 _latest = 0
 
@@ -35,5 +38,5 @@ def _next_microsecond() -> int:
     # Two ids of one microsecond would sort by chance, so the later one borrows the next microsecond.
     global _latest  # noqa: PLW0603 - the order holds within a process, so its memory is the process's
     with _lock:
-        _latest = max(_latest + 1, time.time_ns() // 1000)
+        _latest = max(_latest + 1, (now() - _EPOCH) // _MICROSECOND)
         return _latest

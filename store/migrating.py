@@ -19,6 +19,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from store import schema
 from store.database import Database
 from store.tables import metadata
 
@@ -27,25 +28,20 @@ _LOCK = 0x6C6561726E64  # "learnd": the advisory lock under which one process at
 
 
 def upgrade(url: str) -> None:
-    """To the newest, in one transaction: all of it or nothing, and of several that try at once the others wait."""
+    """To the newest, in one transaction: all of it or nothing, and of several that try at once the others wait.
+
+    Raise WrongSchema for tables of a newer version, which nothing here knows.
+    """
     database = Database(url, deadline=60.0)
     try:
         with database.write() as tx:
             _wait_for_turn(tx)
+            found = schema.revision(tx)
+            if found is not None and found > schema.newest():
+                schema.explain(found)
             command.upgrade(_config(tx), "head")
     finally:
         database.close()
-
-
-def at_head(url: str) -> bool:
-    """Whether the database's tables are those that this version of the code expects."""
-    database = Database(url)
-    try:
-        with database.read() as tx:
-            current = MigrationContext.configure(tx).get_current_revision()
-    finally:
-        database.close()
-    return current == ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def drift(url: str) -> list[Any]:

@@ -401,4 +401,5 @@ worker_slots = Table(
     Column("worker_id", Id, ForeignKey("workers.id", ondelete="CASCADE"), primary_key=True),
     Column("pid", Integer, primary_key=True, autoincrement=False),
     _must("seen_at", Moment),
+    Column("owner", Json),  # the process's identity; NULL for a slot of a version that did not say it
 )

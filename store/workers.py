@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, null, select, union_all, update
 
 from store.database import upsert
 from store.moments import now
+from store.processes import ProcessIdentity
 from store.tables import analyses, batch_predictions, leases, worker_slots, workers
 
 _HELD = union_all(
@@ -30,6 +31,7 @@ class Slot:
     pid: int
     busy: bool
     run: str | None
+    owner: ProcessIdentity | None = None  # the process, where it has said so
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,15 @@ class Worker:
 
 
 def register(
-    tx: Connection, id: str, *, host: str, pid: int, queues: Sequence[str], device: str | None, slot_pid: int
+    tx: Connection,
+    id: str,
+    *,
+    host: str,
+    pid: int,
+    queues: Sequence[str],
+    device: str | None,
+    slot_pid: int,
+    owner: ProcessIdentity | None = None,
 ) -> None:
     """A slot says that it is there, and with it its worker: `id` and `pid` are those all slots of the worker share."""
     moment = now()
@@ -53,9 +63,10 @@ def register(
         id=id, host=host, pid=pid, queues=list(queues), device=device, started_at=moment, seen_at=moment
     )
     tx.execute(worker.on_conflict_do_update(index_elements=[workers.c.id], set_={"seen_at": moment}))
-    slot = upsert(tx, worker_slots).values(worker_id=id, pid=slot_pid, seen_at=moment)
+    known = {"seen_at": moment, "owner": owner.to_json() if owner is not None else None}
+    slot = upsert(tx, worker_slots).values(worker_id=id, pid=slot_pid, **known)
     keys = [worker_slots.c.worker_id, worker_slots.c.pid]
-    tx.execute(slot.on_conflict_do_update(index_elements=keys, set_={"seen_at": moment}))
+    tx.execute(slot.on_conflict_do_update(index_elements=keys, set_=known))
 
 
 def seen(tx: Connection, id: str, slot_pid: int) -> bool:
@@ -87,7 +98,12 @@ def list_all(tx: Connection, tenant: str) -> list[Worker]:
         lease = held.get((row.worker_id, row.pid))
         own = lease is not None and lease.tenant_id == tenant
         slots.setdefault(row.worker_id, []).append(
-            Slot(row.pid, lease is not None, lease.run_id if lease is not None and own else None)
+            Slot(
+                row.pid,
+                lease is not None,
+                lease.run_id if lease is not None and own else None,
+                ProcessIdentity.from_json(row.owner) if row.owner is not None else None,
+            )
         )
     return [
         Worker(row.id, row.host, row.pid, row.queues, row.device, row.started_at, row.seen_at, slots.get(row.id, []))

@@ -16,6 +16,7 @@ import structlog
 from celery import Celery, signals
 from celery.platforms import SecurityWarning
 
+from store import schema
 from store.ids import new_id
 from store.logs import write_logs
 from store.settings import QUEUES, Settings
@@ -116,6 +117,11 @@ def main() -> None:
     except ValueError as error:
         print(f"LEARND_QUEUES: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
+    try:
+        schema.check(settings.database)
+    except schema.WrongSchema as reason:
+        print(reason, file=sys.stderr)  # noqa: T201
+        sys.exit(1)
     write_logs(settings.log_level)
     for library in ("celery", "kombu"):
         logging.getLogger(library).setLevel(logging.WARNING)  # a line for every bell tells nobody anything

@@ -83,3 +83,5 @@ class Heartbeat:
                 return
             except Unavailable as reason:
                 log.warning("a beat was not written", run=self.of, reason=str(reason))
+            except Exception:  # a heart that stops would let the run be taken away
+                log.exception("a beat failed", run=self.of)

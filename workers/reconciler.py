@@ -5,7 +5,6 @@ need the very broker whose absence this makes good.
 """
 
 import signal
-import socket
 import sys
 import threading
 import time
@@ -13,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -21,18 +19,28 @@ from celery import Celery
 from celery.exceptions import OperationalError
 from sqlalchemy import Connection
 
-from store import analyses, analysing, batch_predictions, batching, expiry, idempotency, tenants, waiting, workers
+from store import (
+    analyses,
+    analysing,
+    batch_predictions,
+    batching,
+    expiry,
+    idempotency,
+    schema,
+    tenants,
+    waiting,
+    workers,
+)
 from store.blobs import Blobs
 from store.database import Database
 from store.errors import StoreError, Unavailable
 from store.expiry import BACKOFF_SECONDS, Lease
 from store.logs import write_logs
 from store.moments import now
-from store.processes import ProcessIdentity
 from store.purging import forget_pins
 from store.settings import Settings
 from store.sweeping import sweep
-from store.workers import Worker
+from store.workers import Slot
 from workers.app import create_app
 from workers.bells import TASK
 from workers.deletions import delete_for_ever
@@ -100,7 +108,7 @@ class Reconciler:
         self._backoff = [each * settings.lease_seconds / _USUAL_LEASE_SECONDS for each in BACKOFF_SECONDS]
 
     def look(self) -> None:
-        """Once over everything. What is away now is tried again at the next look."""
+        """Once over everything. What is away now, or fails in a way nobody foresaw, is tried again at the next look."""
         try:
             self._take_back()
             self._forget_the_dead()
@@ -112,6 +120,10 @@ class Reconciler:
             self._watch.blink()
             log.warning("the store is away", reason=str(reason))
             return
+        except Exception:  # others wait for this process: it goes on with what it can do
+            self._watch.blink()
+            log.exception("a look at the work failed")
+            return
         if any(wanted.values()):
             self._ring(wanted)
 
@@ -119,9 +131,9 @@ class Reconciler:
         with self._database.read() as tx:
             leases: list[Lease | batching.Lease | analysing.Lease]
             leases = [*expiry.leases(tx), *batching.leases(tx), *analysing.leases(tx)]
-            idle = [slot.pid for each in self._here(tx) for slot in each.slots if not slot.busy]
+            idle = [slot.owner for slot in self._slots(tx) if slot.owner is not None and not slot.busy]
         self._watch.look(leases)
-        self._shortage.look([*(lease.owner for lease in leases), *map(ProcessIdentity.of, idle)])
+        self._shortage.look([*(lease.owner for lease in leases), *idle])
         for lease in leases:
             still = self._watch.still_for(lease)
             # What is on another machine, or in doubt, is only dead when its lease has long been still.
@@ -151,24 +163,24 @@ class Reconciler:
             log.warning("work was taken back from a lost worker", of=lease.place, attempt=lease.attempt)
 
     def _forget_the_dead(self) -> None:
-        """Slots whose process is gone from this machine at once, any other that was silent as long as a lease lasts."""
+        """Slots whose process is known to be gone at once, any other that was silent as long as a lease lasts."""
         with self._database.read() as tx:
-            slots = [(each.id, slot.pid) for each in self._here(tx) for slot in each.slots]
-        dead = [(id, pid) for id, pid in slots if not Path(f"/proc/{pid}").exists()]
+            slots = [(each.id, slot) for each in workers.list_all(tx, tenants.LOCAL) for slot in each.slots]
+        # The same host name may be another machine's, and the same pid another container's: only an identity tells.
+        dead = [(id, slot.pid) for id, slot in slots if slot.owner is not None and slot.owner.is_alive() is False]
         forget = time.monotonic() >= self._forget_at
         if not dead and not forget:
             return
         with self._database.write() as tx:
-            for id, pid in dead if Path("/proc/self").exists() else []:
+            for id, pid in dead:
                 workers.gone(tx, id, pid)
             if forget:
                 workers.forget(tx, now() - timedelta(seconds=self._settings.lease_seconds))
                 self._forget_at = time.monotonic() + self._settings.reconcile_seconds
 
     @staticmethod
-    def _here(tx: Connection) -> list[Worker]:
-        """The workers of this machine."""
-        return [each for each in workers.list_all(tx, tenants.LOCAL) if each.host == socket.gethostname()]
+    def _slots(tx: Connection) -> list[Slot]:
+        return [slot for each in workers.list_all(tx, tenants.LOCAL) for slot in each.slots]
 
     def _tidy(self) -> None:
         sweep(self._database, self._blobs)
@@ -208,6 +220,11 @@ def main() -> None:
     if not settings.redis_url:
         print("the reconciler rings through a broker: set LEARND_REDIS_URL, or use `learnd up`", file=sys.stderr)  # noqa: T201
         sys.exit(2)
+    try:
+        schema.check(settings.database)
+    except schema.WrongSchema as reason:
+        print(reason, file=sys.stderr)  # noqa: T201
+        sys.exit(1)
     write_logs(settings.log_level)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))  # whatever it is doing rolls back

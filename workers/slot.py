@@ -104,6 +104,8 @@ class Slot:
                 self._say_here()
             except Unavailable as reason:
                 log.warning("this slot could not say that it is here", reason=str(reason))
+            except Exception:  # a slot that is silent is taken for gone
+                log.exception("this slot could not say that it is here")
             self._leaving.wait(self._place.settings.heartbeat_seconds)
 
     def _say_here(self) -> None:
@@ -117,6 +119,7 @@ class Slot:
                     queues=self._queues,
                     device=self._place.device,
                     slot_pid=self._owner.pid,
+                    owner=self._owner,
                 )
 
 

@@ -21,6 +21,7 @@ from service.supervision.embedded_valkey import command, find_server, private_fo
 from service.supervision.signals import Signals
 from service.supervision.supervised import Supervised
 from store.migrating import upgrade
+from store.schema import WrongSchema
 from store.settings import Settings
 
 _LOOK_SECONDS = 0.5
@@ -51,7 +52,7 @@ def up(settings: Settings) -> None:
                 "broker", command(find_server(), folder), os.environ, _GRACE_SECONDS, socket=socket_in(folder)
             )
             parts.append(broker)
-        upgrade(settings.database)
+        _upgrade(settings.database)
         exposure.check(settings)
         parts += _own_parts(settings, listener)
         try:
@@ -137,6 +138,14 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             time.sleep(_LOOK_STARTING_SECONDS)
     with listener:
         yield listener
+
+
+def _upgrade(url: str) -> None:
+    """Bring the tables to this version. Raise CannotStart for those of a newer one, and Unavailable."""
+    try:
+        upgrade(url)
+    except WrongSchema as reason:
+        raise CannotStart(str(reason)) from None
 
 
 def _address(settings: Settings) -> str:

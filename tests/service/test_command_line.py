@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from service import cli
 from service.supervision import supervisor
-from store.migrating import at_head
+from store import schema
 
 LEARND = Path(sys.executable).parent / "learnd"
 
@@ -93,7 +93,7 @@ def test_queues_that_there_are_not_are_refused_with_those_that_there_are():
 def test_migrate_makes_the_tables(tmp_path):
     folder = tmp_path / "data"
     assert learnd("migrate", LEARND_DATA_DIR=str(folder)).exit_code == 0
-    assert at_head(f"sqlite:///{folder / 'learnd.db'}")
+    schema.check(f"sqlite:///{folder / 'learnd.db'}")
 
 
 @pytest.mark.parametrize("command", ["worker", "reconciler"])

@@ -1,6 +1,6 @@
 import re
 import threading
-import time
+from datetime import UTC, datetime
 
 from store.ids import is_id, new_id
 
@@ -11,7 +11,7 @@ def test_an_id_is_its_prefix_and_26_letters_that_cannot_be_misread():
 
 def test_ids_of_one_process_only_rise_whatever_the_clock_does(monkeypatch):
     early = new_id("run")
-    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    monkeypatch.setattr("store.ids.now", lambda: datetime(1970, 1, 1, tzinfo=UTC))
     later = [new_id("run") for _ in range(1000)]
     assert [early, *later] == sorted({early, *later})
 
@@ -19,7 +19,7 @@ def test_ids_of_one_process_only_rise_whatever_the_clock_does(monkeypatch):
 def test_ids_begin_with_their_microsecond_so_those_of_other_processes_sort_among_them(monkeypatch):
     year_2100 = 4_102_444_800_000_000_000
     monkeypatch.setattr("store.ids._latest", 0)
-    monkeypatch.setattr(time, "time_ns", lambda: year_2100)
+    monkeypatch.setattr("store.ids.now", lambda: datetime(2100, 1, 1, tzinfo=UTC))
     one = new_id("ds")
     number = 0
     for letter in one.removeprefix("ds_"):

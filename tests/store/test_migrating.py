@@ -5,9 +5,9 @@ import sys
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, inspect
 
-from store import migrating, tenants
+from store import migrating, schema, tenants
 from store.database import Database
-from store.migrating import at_head, drift, main, upgrade
+from store.migrating import drift, main, upgrade
 
 
 def test_the_migrations_make_the_tables_that_the_code_expects(database_url):
@@ -37,11 +37,12 @@ def test_a_command_that_there_is_not_prints_those_that_there_are(capsys):
 
 
 def test_an_upgrade_makes_an_empty_database_ready_and_may_be_repeated(empty_url):
-    assert not at_head(empty_url)
+    with pytest.raises(schema.WrongSchema, match="no tables yet"):
+        schema.check(empty_url)
     upgrade(empty_url)
-    assert at_head(empty_url)
+    schema.check(empty_url)
     upgrade(empty_url)
-    assert at_head(empty_url)
+    schema.check(empty_url)
     database = Database(empty_url)
     with database.read() as tx:
         assert tenants.exists(tx, tenants.LOCAL)
@@ -52,7 +53,7 @@ def test_of_several_processes_that_upgrade_at_once_none_fails(empty_url):
     command = [sys.executable, "-m", "store.migrating", "upgrade", empty_url]
     together = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     assert [(each.communicate()[1], each.returncode) for each in together] == [("", 0)] * 3
-    assert at_head(empty_url)
+    schema.check(empty_url)
 
 
 def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url, monkeypatch):

@@ -2,6 +2,7 @@ from datetime import timedelta
 
 from store import workers
 from store.moments import now
+from store.processes import ProcessIdentity
 
 
 def register(house, id="wk_1", slot=7, **changes):
@@ -70,3 +71,9 @@ def test_slots_that_were_not_seen_are_forgotten_and_told_to_register_again(house
         assert not workers.seen(tx, "wk_1", 7)
         workers.forget(tx, now() + timedelta(seconds=1))
     assert listed(house) == []
+
+
+def test_slot_says_which_process_it_is(house):
+    register(house, slot=7, owner=ProcessIdentity.current())
+    register(house, slot=8)
+    assert [slot.owner for slot in listed(house)[0].slots] == [ProcessIdentity.current(), None]
