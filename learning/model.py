@@ -105,6 +105,11 @@ class Model:
         """How many numbers its weights are."""
         return sum(tensor.numel() for tensor in self.tensors.values())
 
+    @cached_property
+    def widest(self) -> int:
+        """How many numbers a row is at most, on its way from the features to the answer."""
+        return max(len(self.preprocessing.fitted), self.preprocessing.width, self.target.width)
+
     @property
     def is_finite(self) -> bool:
         """False of a member that failed before it had weights to keep."""
@@ -148,6 +153,11 @@ class MeanModel:
     def size(self) -> int:
         """How many numbers the weights of all of them are."""
         return sum(part.size for part in self.parts)
+
+    @cached_property
+    def widest(self) -> int:
+        """How many numbers a row is at most, on its way from the features to the answer."""
+        return max(self.target.width * len(self.parts), *(part.widest for part in self.parts))
 
     @property
     def is_finite(self) -> bool:

@@ -1,5 +1,6 @@
 """`learnd api`: the HTTP server and its processes. Only these, never the one that forks them, load torch."""
 
+import gc
 import os
 import socket
 import sys
@@ -44,6 +45,9 @@ def serve_application(settings: Settings, load: Callable[[], "Application"]) -> 
         die_with_parent(parent=parent)
         application = load()
         loop = import_module("service.http_server.loop").Loop(application, listener, limits)
+        # What is loaded by now stays: looking through it for garbage would hold Python's lock for 100 ms each time.
+        gc.collect()
+        gc.freeze()
         loop.run(is_ready, stopping.asked.set)
 
     return processes.run(settings.api_processes, serving, limits.grace_seconds)

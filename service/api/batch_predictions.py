@@ -23,7 +23,7 @@ from service.schemas.batch_predictions import (
 )
 from service.schemas.shapes import Nothing
 from service.serving import prediction
-from service.serving.prediction import Options
+from service.serving.answering import Options
 from service.waiting import when_changed
 from store import batch_predictions, datasets, models, runs
 from store.errors import NotFound

@@ -1,13 +1,15 @@
 """Predictions as MLflow's scoring server gives them: whoever scores by `/invocations` changes the address alone."""
 
+from contextlib import closing
+
 from flask import Response, request
 from flask.views import MethodView
 
-from service import answers
+from service.answers import JSON
 from service.blueprint import Resource
 from service.parts import parts, tenant
 from service.schemas.invocations import InvocationOut
-from service.serving import invocation
+from service.serving import answering, invocation
 
 resource = Resource("invocations", __name__, url_prefix="/v1", description="Predictions in MLflow's form")
 
@@ -28,6 +30,9 @@ class Invocations(MethodView):
     def post(self, ref: str) -> Response:
         """Predict for new rows as MLflow's clients send them"""
         version = parts().versions.get(tenant(), ref)
-        table = invocation.read(request)
+        rows = invocation.read(request)
         model = parts().models.get(version.blob, None)
-        return answers.plain({"predictions": model.predict(table(model.inputs)).predictions()})
+        with closing(answering.predictions(model, rows)) as found:
+            return Response(
+                answering.joined(({"predictions": each.answers()} for each in found), {}), content_type=JSON
+            )

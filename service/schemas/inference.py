@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
+from service.json_pieces import Pieces
 from service.schemas.fields import Choice, ColumnName, Flag, Text, Whole, Worded
 from service.schemas.shapes import Either, Items, Object, Shown, StrictSchema
 
@@ -43,7 +44,7 @@ class TensorIn(StrictSchema):
     shape = Items(Whole(at_least=0, at_most=1 << 40), shortest=1, longest=2, noun="sizes", required=True)
     parameters = Parameters()
     data = Either(
-        {list: fields.Raw()},
+        {(list, Pieces): fields.Raw()},
         allowed="a list of values, flat or nested as the shape is",
         metadata={"type": "array", "items": _VALUE, "description": "Null is a missing value"},
     )

@@ -2,6 +2,7 @@
 
 from marshmallow import fields
 
+from service.json_pieces import Pieces
 from service.schemas.shapes import Either, Object, Shown, StrictSchema
 
 _ROWS = "a list of records or arrays"
@@ -10,10 +11,13 @@ _ROWS = "a list of records or arrays"
 class FrameIn(StrictSchema):
     """A pandas DataFrame as `to_dict(orient="split")` tells it; its index is passed over."""
 
-    columns = Either({list: fields.Raw()}, allowed="a list of features", metadata={"type": "array"})
-    index = Either({list: fields.Raw()}, allowed="a list", metadata={"type": "array"})
+    columns = Either({(list, Pieces): fields.Raw()}, allowed="a list of features", metadata={"type": "array"})
+    index = Either({(list, Pieces): fields.Raw()}, allowed="a list", metadata={"type": "array"})
     data = Either(
-        {list: fields.Raw()}, allowed="a list of arrays", required=True, metadata={"type": "array", "items": {}}
+        {(list, Pieces): fields.Raw()},
+        allowed="a list of arrays",
+        required=True,
+        metadata={"type": "array", "items": {}},
     )
 
 
@@ -21,10 +25,10 @@ class InvocationIn(StrictSchema):
     """One of the first four."""
 
     dataframe_split = Object(FrameIn)
-    dataframe_records = Either({list: fields.Raw()}, allowed="a list of records", metadata={"type": "array"})
-    instances = Either({list: fields.Raw()}, allowed=_ROWS, metadata={"type": "array"})
+    dataframe_records = Either({(list, Pieces): fields.Raw()}, allowed="a list of records", metadata={"type": "array"})
+    instances = Either({(list, Pieces): fields.Raw()}, allowed=_ROWS, metadata={"type": "array"})
     inputs = Either(
-        {list: fields.Raw(), dict: fields.Raw()},
+        {(list, Pieces): fields.Raw(), dict: fields.Raw()},
         allowed=f"{_ROWS}, or an object of a list for each feature",
         metadata={"type": ["array", "object"]},
     )

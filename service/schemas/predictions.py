@@ -2,6 +2,7 @@
 
 from marshmallow import fields
 
+from service.json_pieces import Pieces
 from service.schemas.fields import Flag, FlagParameter, Number, NumberParameter, Whole, WholeParameter
 from service.schemas.metrics import MOST_MEMBER
 from service.schemas.shapes import Either, Shown, StrictSchema
@@ -12,7 +13,7 @@ _VALUE = {"type": ["number", "string", "boolean", "null"]}
 
 class PredictionIn(StrictSchema):
     instances = Either(
-        {list: fields.Raw()},
+        {(list, Pieces): fields.Raw()},
         allowed=f"a list of 1 to {MOST_INSTANCES} records or arrays",
         required=True,
         metadata={

@@ -4,26 +4,44 @@ Nothing is decompressed, and no dictionary is unfolded: a stream takes no more m
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
+from numpy.typing import NDArray
 from pyarrow import ipc
 
 from learning.columns import CategoricalColumn, Column, DatetimeColumn, NumericColumn, Table
 from service.problems import Invalid, Malformed
+from service.serving.slices import check_cells, moved
 from service.serving.tables import Input, check_names, table_of
 
+_MOST_COLUMNS = 20_000  # twice as many as a model may have
+_LONGEST_TEXT = 1 << 20
+_MOST_TEXT_BYTES = 256 << 20  # several texts may be the same bytes
+_TEXTS_AT_ONCE = 32  # made Python's: nobody else has its lock meanwhile
 _ALLOWED = "numbers, booleans, dates, timestamps, or text, plain or in a dictionary"
 
 
-def table(body: bytes, inputs: Sequence[Input], most: int) -> Table:
-    """Raises Malformed for what is no Arrow stream, and Invalid for columns and values that do not fit the features."""
+def slices(body: bytes, inputs: Sequence[Input], size: int, most: int) -> Iterator[Table]:
+    """At most `size` rows at a time.
+
+    Raises Malformed for what is no Arrow stream, and Invalid for columns and values that do not fit the features.
+    """
     try:
         found = _read(body, inputs, most)
         columns = {field.name: found[field.name] for field in found.schema if not pa.types.is_null(field.type)}
-        return table_of({name: _column(name, each) for name, each in columns.items()}, inputs, found.num_rows)
+        for first in range(0, found.num_rows, size):
+            part = {name: each.slice(first, size) for name, each in columns.items()}
+            rows = min(size, found.num_rows - first)
+            try:
+                table = table_of({name: _column(name, each) for name, each in part.items()}, inputs, rows)
+            except Invalid as error:
+                raise moved(error, first) from None
+            yield table
     except (pa.ArrowException, OSError, struct.error, UnicodeDecodeError) as error:
         raise Malformed(f"The body is no Arrow stream that can be read: {_first_line(error)}") from None
 
@@ -33,6 +51,8 @@ def _read(body: bytes, inputs: Sequence[Input], most: int) -> pa.Table:
         if _is_compressed(message):
             raise Invalid({"instances": "record batches without compression"})
     with ipc.open_stream(pa.py_buffer(body)) as stream:
+        if len(stream.schema) > _MOST_COLUMNS:
+            raise Invalid({"columns": f"at most the {len(inputs)} features"})
         check_names([field.name for field in stream.schema], inputs, "columns")
         wrong = [field.name for field in stream.schema if not _is_readable(field.type)]
         if wrong:
@@ -43,10 +63,38 @@ def _read(body: bytes, inputs: Sequence[Input], most: int) -> pa.Table:
             if rows > most:
                 break
             batch.validate(full=True)
-            batches.append(batch)
+            if batch.num_rows:
+                batches.append(batch)
         if not 1 <= rows <= most:
             raise Invalid({"instances": f"1 to {most} rows"})
+        check_cells(rows, max(len(stream.schema), len(inputs)))  # columns may share their bytes
+        _check_texts(batches)
         return pa.Table.from_batches(batches, stream.schema).unify_dictionaries().combine_chunks()
+
+
+def _check_texts(batches: Sequence[pa.RecordBatch]) -> None:
+    """Raises Invalid for one that is too long, or too many that are the same bytes said again and again."""
+    bytes_left = _MOST_TEXT_BYTES
+    for batch in batches:
+        for name, array in zip(batch.schema.names, batch.columns, strict=True):
+            texts = array.dictionary if pa.types.is_dictionary(array.type) else array
+            if not _is_text(texts.type) or not len(texts):
+                continue
+            lengths = _lengths(texts)
+            if lengths.max() > _LONGEST_TEXT:
+                raise Invalid({f"columns.{name}": f"texts of at most {_LONGEST_TEXT} bytes"})
+            bytes_left -= int(lengths.sum())
+            if bytes_left < 0:
+                raise Invalid({"columns": f"texts of {_MOST_TEXT_BYTES} bytes in all"})
+
+
+def _lengths(texts: pa.Array) -> NDArray[np.int64]:
+    """Of each text, 0 of what is missing."""
+    if not pa.types.is_string_view(texts.type):
+        return np.asarray(pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False), dtype=np.int64)
+    views = np.frombuffer(texts.buffers()[1], "<i4").reshape(-1, 4)  # of which the first is the length
+    there = texts.is_valid().to_numpy(zero_copy_only=False)
+    return np.where(there, views[texts.offset : texts.offset + len(texts), 0], 0).astype(np.int64)
 
 
 def _is_compressed(message: ipc.Message) -> bool:
@@ -125,17 +173,24 @@ def _converted(chunks: pa.ChunkedArray) -> Column:
     return NumericColumn(torch.from_numpy(_doubles(array)))
 
 
-def _doubles(array: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _doubles(array: pa.Array) -> NDArray[np.float64]:
     """NaN where null; a copy, since what Arrow lends may not be written to."""
     return np.array(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
 
 
 def _coded(indices: pa.Array, values: pa.Array) -> CategoricalColumn:
-    """A null that stands in the dictionary itself is an empty text, which means the same."""
-    codes = np.nan_to_num(_doubles(indices), nan=-1.0).astype(np.int64)
-    return CategoricalColumn(
-        torch.from_numpy(codes), tuple("" if each is None else each for each in values.to_pylist())
+    """Of the values those that are used. A null that stands in the dictionary itself is an empty text, which means the
+    same.
+    """
+    there = indices.is_valid().to_numpy(zero_copy_only=False)
+    used, places = np.unique(_doubles(indices)[there].astype(np.int64), return_inverse=True)
+    codes = np.full(len(there), -1, dtype=np.int64)
+    codes[there] = places
+    chosen = values.take(pa.array(used))
+    texts = chain.from_iterable(
+        chosen.slice(start, _TEXTS_AT_ONCE).to_pylist() for start in range(0, len(chosen), _TEXTS_AT_ONCE)
     )
+    return CategoricalColumn(torch.from_numpy(codes), tuple("" if each is None else each for each in texts))
 
 
 def _first_line(error: Exception) -> str:

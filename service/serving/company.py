@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from learning.cells import Cells, Row
 from learning.model import MeanModel, Model, Prediction
 from learning.network import FEW_ROWS
-from service.serving.prediction import Options
+from service.serving.answering import Options
 
 # With a larger body, or a larger model, most of the time is torch's own and in nobody's way; in turns it would be.
 LARGE_BYTES = 128 << 10

@@ -5,8 +5,10 @@ BYTES; one without an input is missing. A model of numbers alone takes them also
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -16,14 +18,16 @@ from marshmallow import ValidationError
 from learning.columns import Table
 from learning.model import MeanModel, Model, Prediction
 from learning.targets import Target
-from service import strict_json
 from service.answers import JSON
 from service.blueprint import require_media
+from service.json_pieces import Path
 from service.problems import Invalid, Malformed, flatten
 from service.schemas.inference import InferenceIn
 from service.schemas.predictions import MOST_INSTANCES
-from service.serving import tensors
-from service.serving.prediction import read_large_body
+from service.serving import answering, tensors
+from service.serving.answering import listed
+from service.serving.prediction import parsed, read_large_body
+from service.serving.slices import MOST_CELLS, Rows, check_cells, sliced
 from service.serving.tables import Input, check_names, table_of
 from service.serving.tensors import Tensor
 
@@ -31,6 +35,7 @@ HEADER = "Inference-Header-Content-Length"
 BINARY = "application/octet-stream"
 
 _SCHEMA = InferenceIn()
+_STREAMED: Mapping[Path, int] = {("inputs", "*", "data"): MOST_CELLS}
 _OF_FEATURES = {"numeric": "FP64", "boolean": "BOOL"}  # of the others BYTES
 
 
@@ -51,7 +56,7 @@ def read(request: Request) -> Asked:
         require_media(request, JSON, BINARY)
     said, rest = _parted(body, request.headers.get(HEADER))
     try:
-        found: dict[str, Any] = _SCHEMA.load(strict_json.parse_large(said))
+        found: dict[str, Any] = _SCHEMA.load(parsed(said, _STREAMED))
     except ValidationError as error:
         raise Invalid(flatten(error.messages)) from None
     inputs: list[Tensor] = []
@@ -90,6 +95,11 @@ def _input(found: Mapping[str, Any], at: str, rest: memoryview) -> tuple[Tensor,
     return tensors.of_bytes(name, datatype, shape, rest[:size], f"{at}.data"), rest[size:]
 
 
+def slices(given: Sequence[Tensor], inputs: Sequence[Input], size: int) -> Iterator[Rows]:
+    """At most `size` rows at a time. Raises Invalid for inputs that do not fit the features."""
+    return sliced(table(given, inputs), size)
+
+
 def table(given: Sequence[Tensor], inputs: Sequence[Input]) -> Table:
     """Raises Invalid for inputs that do not fit the features."""
     names = [each["name"] for each in inputs]
@@ -97,6 +107,7 @@ def table(given: Sequence[Tensor], inputs: Sequence[Input]) -> Table:
     rows = first.shape[0] if first.shape else 0
     if not 1 <= rows <= MOST_INSTANCES:
         raise Invalid({"inputs.0.shape": f"1 to {MOST_INSTANCES} rows first"})
+    check_cells(rows, len(inputs), "inputs.0.shape")
     if len(given) == 1 and len(first.shape) == 2 and first.name not in names:
         if not first.is_numeric or any(each["type"] != "numeric" for each in inputs) or first.shape[1] != len(names):
             allowed = f"an input for each feature, {', '.join(names)}; or one [N, {len(names)}] if all are numeric"
@@ -141,22 +152,34 @@ def respond(model: Model | MeanModel, asked: Asked, name: str, version: int) -> 
     unknown = [each for each in wanted if each not in described]
     if unknown:
         raise Invalid({"outputs": f"of {', '.join(described)}; there is no {unknown[0]}"})
-    prediction = model.predict(table(asked.inputs, model.inputs))
-    outputs: list[dict[str, Any]] = []
-    pieces: list[bytes] = []
+    pieces: dict[str, list[bytes]] = {name: [] for name in wanted}
+    rows = 0
+    bytes_left = answering.MOST_BYTES
+    with closing(answering.predictions(model, partial(slices, asked.inputs))) as predictions:
+        for prediction in predictions:
+            rows += len(prediction.outputs)
+            for each, binary in wanted.items():
+                values = _values(prediction, each)
+                piece = tensors.written(values, described[each]["datatype"]) if binary else listed(_flat(values))
+                pieces[each].append(piece)
+                bytes_left -= len(piece)
+            answering.check_size(bytes_left)
+    outputs: list[bytes] = []
+    rest: list[bytes] = []
     for each, binary in wanted.items():
-        values, datatype = _values(prediction, each), described[each]["datatype"]
-        output = {"name": each, "datatype": datatype, "shape": [len(values), *described[each]["shape"][1:]]}
+        shape = [rows, *described[each]["shape"][1:]]
+        output: dict[str, Any] = {"name": each, "datatype": described[each]["datatype"], "shape": shape}
         if binary:
-            pieces.append(tensors.written(values, datatype))
-            outputs.append(output | {"parameters": {"binary_data_size": len(pieces[-1])}})
+            rest += pieces[each]
+            output["parameters"] = {"binary_data_size": sum(map(len, pieces[each]))}
+            outputs.append(orjson.dumps(output))
         else:
-            outputs.append(output | {"data": _flat(values)})
+            outputs.append(orjson.dumps(output)[:-1] + b',"data":[' + b",".join(pieces[each]) + b"]}")
     head = {"model_name": name, "model_version": str(version)} | ({} if asked.id is None else {"id": asked.id})
-    said = orjson.dumps(head | {"outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
-    if not pieces:
+    said = orjson.dumps(head)[:-1] + b',"outputs":[' + b",".join(outputs) + b"]}"
+    if not rest:
         return Response(said, content_type=JSON)
-    return Response(b"".join([said, *pieces]), content_type=BINARY, headers={HEADER: str(len(said))})
+    return Response([said, *rest], content_type=BINARY, headers={HEADER: str(len(said))})
 
 
 def _values(prediction: Prediction, output: str) -> Any:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain
+from itertools import chain, islice
 from math import hypot
 from operator import itemgetter
 from typing import Any, NoReturn
@@ -23,6 +23,7 @@ from service.problems import Errors, Invalid
 
 LARGEST = float(np.finfo(np.float32).max)
 _MOST_ERRORS = 100
+_MOST_LISTED = 50  # names, in a refusal
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -35,13 +36,18 @@ def columns_of(instances: Sequence[Any], inputs: Sequence[Input]) -> Cells | Row
 
     Raises Invalid with `instances.7.petal_length` for each field that is wrong.
     """
+    return reader_of(inputs).read(instances)
+
+
+def reader_of(inputs: Sequence[Input]) -> "Reader":
+    """The reader for a model of these inputs, made once for each model."""
     if not isinstance(inputs, Inputs):
-        return Reader(inputs).read(instances)
+        return Reader(inputs)
     reader = _readers.get(id(inputs))
     if reader is None:
         reader = _readers[id(inputs)] = Reader(inputs)
         finalize(inputs, _readers.pop, id(inputs), None)
-    return reader.read(instances)
+    return reader
 
 
 @dataclass(frozen=True)
@@ -75,9 +81,10 @@ class Reader:
         categorical = [place for place, each in enumerate(inputs) if each["type"] == "categorical"]
         self._codes = [(place, *_codes(inputs[place].get("categories", ()))) for place in categorical]
 
-    def read(self, instances: Sequence[Any]) -> Cells | Row:
-        """Raises Invalid."""
-        rows = self._records(instances) if isinstance(instances[0], dict) else self._arrays(instances)
+    def read(self, instances: Sequence[Any], kind: type | None = None) -> Cells | Row:
+        """`kind` is what the first instance of all is, where these are not the first. Raises Invalid."""
+        is_records = isinstance(instances[0], dict) if kind is None else kind is dict
+        rows = self._records(instances) if is_records else self._arrays(instances)
         try:
             found = self._row(rows[0]) if len(rows) == 1 else self._cells(rows)
         except OverflowError:  # a whole number past float64
@@ -95,9 +102,9 @@ class Reader:
             except KeyError:
                 pass  # one that is not there makes room for one that is not known
         if not all(record.keys() <= self._known for record in instances):
-            wrong = [(index, name) for index, record in enumerate(instances) for name in record.keys() - self._known]
-            allowed = f"unknown feature; the features are {', '.join(self._names)}"
-            raise Invalid({f"instances.{index}.{name}": allowed for index, name in wrong[:_MOST_ERRORS]})
+            wrong = ((index, name) for index, record in enumerate(instances) for name in record.keys() - self._known)
+            allowed = f"unknown feature; the features are {listed(self._names)}"
+            raise Invalid({f"instances.{index}.{name}": allowed for index, name in islice(wrong, _MOST_ERRORS)})
         return [list(map(record.get, self._names)) for record in instances]
 
     def _arrays(self, instances: Sequence[Any]) -> Sequence[Sequence[Any]]:
@@ -109,7 +116,7 @@ class Reader:
             raise Invalid({_first_other(instances, list): "an array of values, as the first instance is"})
         if set(map(len, instances)) != {len(self._names)}:
             wrong = [index for index, values in enumerate(instances) if len(values) != len(self._names)]
-            message = f"an array of {len(self._names)} values, in the order {', '.join(self._names)}"
+            message = f"an array of {len(self._names)} values, in the order {listed(self._names)}"
             raise Invalid({f"instances.{index}": message for index in wrong[:_MOST_ERRORS]})
         return instances
 
@@ -169,6 +176,12 @@ class Reader:
             wrong = [index for index, value in enumerate(values) if not field.takes(value)]
             errors |= {f"instances.{index}.{field.name}": [field.allowed] for index in wrong[:_MOST_ERRORS]}
         raise Invalid(errors)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names, of very many the first ones."""
+    more = len(names) - _MOST_LISTED
+    return ", ".join(names[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 _readers: dict[int, Reader] = {}  # by the id of the inputs that they are for, and gone with these

@@ -1,6 +1,6 @@
 """A prediction request read, and its answer: what stands between the wire and a `Model`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
@@ -10,44 +10,32 @@ from typing import Any
 from flask import Request, Response
 from marshmallow import ValidationError
 
-from learning.answer_columns import answer_columns
-from learning.cells import Cells, Row
-from learning.columns import Table
-from learning.conformal import Calibration
-from learning.model import MeanModel, Model, Prediction
-from service import accept, answers, strict_json
+from learning.model import MeanModel, Model
+from service import accept, json_pieces, strict_json
 from service.answers import JSON
-from service.blueprint import read_body, require_media
+from service.blueprint import read_body, refuse_rest, require_media
+from service.json_pieces import Pieces
 from service.problems import Invalid, Malformed, flatten
 from service.schemas.predictions import MOST_INSTANCES, PredictionIn
-from service.serving import csv_rows
-from service.serving.instances import Input, columns_of
+from service.serving import answering, csv_rows, json_rows
+from service.serving.answering import Options, Reader
 
 MOST_BYTES = 64 << 20
+_LONG = 1 << 20  # bytes
 CSV, ARROW = "text/csv", "application/vnd.apache.arrow.stream"
 
 _SCHEMA = PredictionIn()
+_STREAMED: Mapping[json_pieces.Path, int] = {("instances",): MOST_INSTANCES}
 _NO_CALIBRATION = (
     "null: intervals are learned from validation rows or folds, for what the run predicts as and no other member"
 )
 
 
-Rows = Table | Cells | Row  # what a model predicts from
-Reader = Callable[[Sequence[Input]], Rows]  # of rows that came, for a model of these inputs
-
-
-@dataclass(frozen=True)
-class Options:
-    probabilities: bool
-    interval: float | None
-    member: int | None
-
-
 @dataclass(frozen=True)
 class Asked(Options):
-    """`table` makes the rows a table of a model's inputs, and raises Invalid where they do not fit them."""
+    """`slices` are the rows as a model's inputs; raises Invalid where they do not fit them."""
 
-    table: Reader
+    slices: Reader
     media: str  # of the answer
 
 
@@ -61,35 +49,47 @@ def read(request: Request, query: Mapping[str, Any]) -> Asked:
     require_media(request, JSON, CSV, ARROW)
     if request.mimetype != JSON:
         reader = csv_rows if request.mimetype == CSV else _arrow_rows()
-        table = partial(reader.table, body, most=MOST_INSTANCES)
-        return Asked(query.get("probabilities", False), query.get("interval"), query.get("member"), table, media)
+        slices = partial(reader.slices, body, most=MOST_INSTANCES)
+        return Asked(query.get("probabilities", False), query.get("interval"), query.get("member"), slices, media)
     if query:
         raise Invalid(dict.fromkeys(query, "absent: with application/json it stands in the body"))
-    found = _of_json(body)
-    table = partial(columns_of, checked(found["instances"]))
-    return Asked(found["probabilities"], found["interval"], found.get("member"), table, media)
+    return of_json(body, media)
+
+
+def of_json(body: bytes, media: str = JSON) -> Asked:
+    """Raises Malformed, Invalid."""
+    if not body:
+        raise Malformed("The body is empty; it must be a JSON object.")
+    try:
+        found: dict[str, Any] = _SCHEMA.load(parsed(body, _STREAMED))
+    except ValidationError as error:
+        raise Invalid(flatten(error.messages)) from None
+    slices = partial(json_rows.slices, checked(found["instances"]))
+    return Asked(found["probabilities"], found["interval"], found.get("member"), slices, media)
 
 
 def read_large_body(request: Request) -> bytes:
     """Raises 413 past MOST_BYTES."""
-    return read_body(request)
+    length = request.content_length or 0
+    if not _LONG <= length <= MOST_BYTES:
+        return read_body(request)
+    # In one read, which a file lets other threads go on for: copies of so much would hold Python's lock.
+    body: bytes = request.environ["wsgi.input"].read(length)
+    refuse_rest(request)
+    return body
 
 
-def checked(instances: list[Any], place: str = "instances") -> list[Any]:
+def checked(instances: list[Any] | Pieces, place: str = "instances") -> list[Any] | Pieces:
     """Raises Invalid for none, and for too many."""
     if not 1 <= len(instances) <= MOST_INSTANCES:
         raise Invalid({place: f"a list of 1 to {MOST_INSTANCES} records or arrays"})
     return instances
 
 
-def _of_json(body: bytes) -> dict[str, Any]:
-    if not body:
-        raise Malformed("The body is empty; it must be a JSON object.")
-    try:
-        found: dict[str, Any] = _SCHEMA.load(strict_json.parse_large(body))
-    except ValidationError as error:
-        raise Invalid(flatten(error.messages)) from None
-    return found
+def parsed(body: bytes, streamed: Mapping[json_pieces.Path, int]) -> dict[str, Any]:
+    """The body, with `Pieces` for the streamed arrays of a large one. Raises Malformed, Invalid."""
+    is_small = len(body) <= json_pieces.SMALL_BYTES
+    return strict_json.parse_large(body) if is_small else json_pieces.parse(body, streamed)
 
 
 @cache
@@ -100,16 +100,15 @@ def _arrow_rows() -> ModuleType:
 def respond(model: Model | MeanModel, asked: Asked, by: Mapping[str, Any]) -> Response:
     """The answer to what was asked; `by` says whose it is: in JSON its last members, else headers."""
     check(model, asked)
-    prediction = model.predict(asked.table(model.inputs))
     if asked.media == JSON:
-        return answers.plain({**told(prediction, model.calibration, asked), **by})
-    columns = answer_columns(
-        prediction, probabilities=asked.probabilities, interval=asked.interval, calibration=model.calibration
-    )
+        return Response(answering.json(model, asked.slices, asked, by), content_type=JSON)
     said = {name: str(value) for name, value in by.items() if value is not None}
     headers = {f"X-Learnd-{name.title()}": value for name, value in said.items()}
     if asked.media == CSV:
-        return Response(csv_rows.written(columns), headers=headers, content_type=f"{CSV}; charset=utf-8")
+        return Response(
+            answering.csv(model, asked.slices, asked), headers=headers, content_type=f"{CSV}; charset=utf-8"
+        )
+    columns = answering.columns(model, asked.slices, asked)
     return Response(_arrow_rows().written(columns, said), headers=headers, content_type=ARROW)
 
 
@@ -119,27 +118,6 @@ def check(model: Model | MeanModel, asked: Options) -> None:
         raise Invalid({"probabilities": "false: a regression has none"})
     if asked.interval is not None and model.calibration is None:
         raise Invalid({"interval": _NO_CALIBRATION})
-
-
-def told(prediction: Prediction, calibration: Calibration | None, asked: Options) -> dict[str, Any]:
-    """The answer, all but by which model it is; call `check` before."""
-    outcomes = prediction.target.outcomes
-    found: dict[str, Any] = {"predictions": prediction.answers()}
-    if asked.probabilities:
-        found["probabilities"] = prediction.probabilities().numpy()
-    if outcomes is not None:
-        found["classes"] = list(outcomes)
-    if asked.interval is not None:
-        found |= _within(calibration, prediction, asked.interval)
-    return found
-
-
-def _within(calibration: Calibration | None, prediction: Prediction, level: float) -> dict[str, Any]:
-    """Where the truth is, with this probability: of numbers an interval, of classes a set."""
-    assert calibration is not None, "refused otherwise"
-    if prediction.target.task == "regression":
-        return {"intervals": calibration.intervals(prediction.values(), level)}
-    return {"sets": calibration.sets(prediction.probabilities(), level)}
 
 
 def body_of(example: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from learning.columns import CategoricalColumn, Column, DatetimeColumn, NumericColumn, Table, present, recode
 from service.problems import Errors, Invalid
+from service.serving.instances import listed
 from store.tabular.declarations import DEFAULT_MISSING
 
 Input = Mapping[str, Any]  # {"name", "type", "categories"?} of a feature
@@ -42,14 +43,13 @@ _FLAGS = {"true": 1, "false": 0, "1": 1, "0": 0}
 
 def check_names(names: Sequence[str], inputs: Sequence[Input], place: str) -> None:
     """Raises Invalid at `place.<name>` for a column that is no feature, or stands there twice."""
-    known = [each["name"] for each in inputs]
-    unknown = {name for name in names if name not in set(known)}
-    errors = dict.fromkeys(
-        (f"{place}.{name}" for name in sorted(unknown)), f"unknown feature; the features are {', '.join(known)}"
-    )
+    known = {each["name"]: None for each in inputs}
+    unknown = sorted({name for name in names if name not in known})
+    allowed = f"unknown feature; the features are {listed(list(known))}"
+    errors = {f"{place}.{name}": allowed for name in unknown[:MOST_ERRORS]}
     seen: set[str] = set()
     for name in names:
-        if name in seen and name not in unknown:
+        if name in seen and name in known:
             errors[f"{place}.{name}"] = "stands there twice; once is allowed"
         seen.add(name)
     if errors:

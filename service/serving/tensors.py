@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from learning.columns import CategoricalColumn, Column, NumericColumn
+from service.json_pieces import Pieces, batches
 from service.problems import Invalid, Malformed
+from service.serving.slices import MOST_CELLS
 from service.serving.tables import texts
 
 DTYPES: Mapping[str, str] = {
@@ -24,6 +26,8 @@ DTYPES: Mapping[str, str] = {
     **{f"UINT{bits}": f"<u{bits // 8}" for bits in (8, 16, 32, 64)},
     **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
 }
+
+_AT_ONCE = 1 << 15  # values
 
 LIMITS: Mapping[str, tuple[int | float, int | float]] = {
     **{f"INT{bits}": (-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (8, 16, 32, 64)},
@@ -49,7 +53,7 @@ class Tensor:
     name: str
     datatype: str
     shape: tuple[int, ...]
-    values: NDArray[np.float64] | Sequence[bool | None] | Sequence[str | None]
+    values: NDArray[np.float64] | NDArray[np.uint8] | Sequence[bool | None] | Sequence[str | None]
 
     @property
     def is_numeric(self) -> bool:
@@ -61,6 +65,8 @@ class Tensor:
             return NumericColumn(torch.from_numpy(np.asarray(self.values)))
         if self.datatype == "BYTES":
             return texts("" if each is None else str(each) for each in self.values)
+        if isinstance(self.values, np.ndarray):
+            return CategoricalColumn(torch.from_numpy(self.values.astype(np.int64)), (False, True))
         codes = [-1 if each is None else int(each) for each in self.values]
         return CategoricalColumn(torch.tensor(codes, dtype=torch.int64), (False, True))
 
@@ -70,33 +76,48 @@ class Tensor:
         return [NumericColumn(torch.from_numpy(table[:, place].copy())) for place in range(self.shape[1])]
 
 
-def of_json(name: str, datatype: str, shape: tuple[int, ...], data: list[Any], at: str) -> Tensor:
+def of_json(name: str, datatype: str, shape: tuple[int, ...], data: list[Any] | Pieces, at: str) -> Tensor:
     """Return the tensor of `data`, flat or nested as the shape is.
 
     Raises Invalid at `at`, the path of the data, or at an element's, and Malformed for a number outside the datatype.
     """
-    flat = data
-    while flat and isinstance(flat[0], list):
-        if not all(isinstance(each, list) for each in flat):
-            raise Invalid({at: "values, or lists of them that are nested as the shape is"})
-        flat = list(chain.from_iterable(flat))
-    if len(flat) != math.prod(shape):
+    if len(shape) and len(data) not in (shape[0], math.prod(shape)):
         raise Invalid({at: f"{math.prod(shape)} values, as the shape says"})
     kinds, allowed = _KINDS[datatype]
-    if not set(map(type, flat)) <= {*kinds, type(None)}:
-        wrong = [place for place, each in enumerate(flat) if each is not None and type(each) not in kinds]
-        raise Invalid({f"{at}.{place}": allowed for place in wrong[:100]})
-    return Tensor(name, datatype, shape, _numbers(flat, datatype, at) if datatype in DTYPES else flat)
+    parts: list[NDArray[np.float64]] = []
+    others: list[Any] = []
+    first = 0
+    for _, batch in batches(data, _AT_ONCE):
+        flat = _flat(batch, at)
+        if not set(map(type, flat)) <= {*kinds, type(None)}:
+            wrong = [place for place, each in enumerate(flat, first) if each is not None and type(each) not in kinds]
+            raise Invalid({f"{at}.{place}": allowed for place in wrong[:100]})
+        if datatype in DTYPES:
+            parts.append(_numbers(flat, datatype, at, first))
+        else:
+            others += flat
+        first += len(flat)
+    if first != math.prod(shape):
+        raise Invalid({at: f"{math.prod(shape)} values, as the shape says"})
+    return Tensor(name, datatype, shape, np.concatenate([*parts, np.empty(0)]) if datatype in DTYPES else others)
 
 
-def _numbers(values: list[Any], datatype: str, at: str) -> NDArray[np.float64]:
+def _flat(values: list[Any], at: str) -> list[Any]:
+    while values and isinstance(values[0], list):
+        if not all(isinstance(each, list) for each in values):
+            raise Invalid({at: "values, or lists of them that are nested as the shape is"})
+        values = list(chain.from_iterable(values))
+    return values
+
+
+def _numbers(values: list[Any], datatype: str, at: str, first: int) -> NDArray[np.float64]:
     least, most = LIMITS[datatype]
     found = _floats(values)
     # 2^63 - 1 is 2^63 as a float64: at the ends the values themselves are compared.
     for place in np.flatnonzero((found <= least) | (found >= most)).tolist():
         if not least <= values[place] <= most:
             kind = "a number" if datatype.startswith("FP") else "a whole number"
-            raise Malformed(f"{at}.{place} is no {datatype}: {kind} from {least:.6g} to {most:.6g} is allowed.")
+            raise Malformed(f"{at}.{place + first} is no {datatype}: {kind} from {least:.6g} to {most:.6g} is allowed.")
     return found
 
 
@@ -120,12 +141,14 @@ def of_bytes(name: str, datatype: str, shape: tuple[int, ...], data: memoryview,
     dtype = np.dtype(DTYPES.get(datatype, "u1"))
     if len(data) != count * dtype.itemsize:
         raise Invalid({at: f"{count * dtype.itemsize} bytes, as datatype and shape say"})
+    if count > MOST_CELLS:
+        raise Invalid({at: f"at most {MOST_CELLS} values"})
     elements = np.frombuffer(data, dtype)
     if datatype != "BOOL":
         return Tensor(name, datatype, shape, elements.astype(np.float64))
     if elements.max(initial=0) > 1:
         raise Invalid({at: "bytes of 0 and 1"})
-    return Tensor(name, datatype, shape, elements.astype(bool).tolist())
+    return Tensor(name, datatype, shape, elements)
 
 
 def _texts(data: memoryview, count: int, at: str) -> list[str]:

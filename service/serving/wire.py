@@ -24,11 +24,11 @@ from service.blueprint import Id, Ref
 from service.http_server.reply import Reply
 from service.parts import Parts
 from service.problems import Problem
-from service.schemas.predictions import MOST_INSTANCES
-from service.serving import number_rows, prediction
+from service.serving import answering, number_rows, prediction
+from service.serving.answering import Options
 from service.serving.company import LARGE_BYTES, Asked, Company, Question
 from service.serving.instances import columns_of
-from service.serving.prediction import Options
+from service.serving.slices import rows_at_once
 from store import runs
 from store.database import Database
 
@@ -133,6 +133,8 @@ class Wire:
         try:
             if len(body) != length:
                 return None
+            if length > LARGE_BYTES:
+                return _answer_large(model, body, by)
             return self._company.answer(Asked(model, body, by))
         except Exception:  # noqa: BLE001 - as above
             return None
@@ -172,22 +174,31 @@ def _is_plain(environ: Environ) -> bool:
 
 
 def _read(asked: Asked) -> Question | None:
-    """None for what is not plainly right; raises what the view would."""
-    inputs = asked.model.inputs
-    found, rows = number_rows.read(asked.body, inputs, _NAMES) or _objects(asked.body, inputs)
+    """None for what is not plainly right, and for more than a slice of rows; raises what the view would."""
+    inputs, most = asked.model.inputs, rows_at_once(asked.model)
+    found, rows = number_rows.read(asked.body, inputs, _NAMES) or _objects(asked.body, inputs, most)
     options = _options(found) if found else _NO_OPTIONS
-    if options is None or rows is None or rows.rows > MOST_INSTANCES:
+    if options is None or rows is None or rows.rows > most:
         return None
     if found:
         prediction.check(asked.model, options)
     return Question(asked, options, rows)
 
 
-def _objects(body: bytes, inputs: Inputs) -> tuple[dict[str, Any], Cells | Row | None]:
+def _answer_large(model: Model | MeanModel, body: bytes, by: dict[str, Any]) -> bytes | None:
+    """As the view does, a slice of the rows at a time. Raises what the view would."""
+    asked = prediction.of_json(body)
+    if asked.member is not None:
+        return None
+    prediction.check(model, asked)
+    return b"".join(answering.json(model, asked.slices, asked, by))
+
+
+def _objects(body: bytes, inputs: Inputs, most: int) -> tuple[dict[str, Any], Cells | Row | None]:
     """What stands beside the instances, and these; None where they are not plainly right. Raises Malformed, Invalid."""
     found = strict_json.parse_large(body)
     instances = found.pop("instances", None)
-    if type(instances) is not list or not 1 <= len(instances) <= MOST_INSTANCES:
+    if type(instances) is not list or not 1 <= len(instances) <= most:
         return found, None
     return found, columns_of(instances, inputs)
 
@@ -203,7 +214,7 @@ def _options(found: dict[str, Any]) -> Options | None:
 
 
 def _tell(question: Question, found: Prediction) -> bytes:
-    told = prediction.told(found, question.asked.model.calibration, question.options)
+    told = answering.told(found, question.asked.model.calibration, question.options)
     told.update(question.asked.by)
     return answers.encoded(told)
 

@@ -26,7 +26,7 @@ def test_no_change_to_the_bytes_of_a_stream_does_harm() -> None:
         }
     )
     whole = stream_of(table)
-    assert arrow_rows.table(whole, inputs, 10)["n"].rows == 3
+    assert next(arrow_rows.slices(whole, inputs, 10, 10))["n"].rows == 3
     drawn = random.Random(20)
     read = refused = 0
     for _ in range(4_000):
@@ -44,7 +44,7 @@ def test_no_change_to_the_bytes_of_a_stream_does_harm() -> None:
                 case _:
                     del body[place : place + drawn.randrange(9)]
         try:
-            found = arrow_rows.table(bytes(body), inputs, 10)
+            found = next(arrow_rows.slices(bytes(body), inputs, 10, 10))
         except Problem:
             refused += 1
         else:
@@ -60,6 +60,6 @@ def test_a_stream_that_would_have_to_be_inflated_is_refused(compression: str, co
     column = pa.array(["long enough to be worth it"] * 100 + ["another"])
     table = pa.table({"t": column.dictionary_encode() if coded else column})
     inputs = [{"name": "t", "type": "categorical"}]
-    assert arrow_rows.table(stream_of(table), inputs, 1_000)["t"].rows == 101
+    assert next(arrow_rows.slices(stream_of(table), inputs, 1_000, 1_000))["t"].rows == 101
     with pytest.raises(Invalid, match="without compression"):
-        arrow_rows.table(stream_of(table, compression=compression), inputs, 1_000)
+        next(arrow_rows.slices(stream_of(table, compression=compression), inputs, 1_000, 1_000))

@@ -90,10 +90,10 @@ def test_a_number_is_what_it_is_in_a_dataset() -> None:
         body, inputs = f'x\n"{text}"\n'.encode(), [{"name": "x", "type": "numeric"}]
         if value is None:
             with pytest.raises(Invalid) as refusal:
-                csv_rows.table(body, inputs, 10)
+                next(csv_rows.slices(body, inputs, 10, 10))
             assert list(refusal.value.errors) == ["instances.0.x"]
         else:
-            assert csv_rows.table(body, inputs, 10)["x"].values.tolist() == [value], text
+            assert next(csv_rows.slices(body, inputs, 10, 10))["x"].values.tolist() == [value], text
 
 
 def test_a_category_that_reads_as_missing_is_one_where_it_was_learned() -> None:
