@@ -154,7 +154,7 @@ def test_an_answer_in_another_form_than_json_is_refused_and_not_given_as_json(
         return there.client.post(f"/v1/runs/{flowers['id']}/predictions", **sent)
 
     for accept in ("text/html", "application/vnd.apache.parquet", "text/csv;q=0"):
-        assert (ask(accept).status_code, "application/json is" in ask(accept).json["detail"]) == (406, True)
+        assert (ask(accept).status_code, "application/json" in ask(accept).json["detail"]) == (406, True)
     for accept in ("*/*", "application/json", "text/csv;q=0.4, application/json;q=0.5"):
         assert ask(accept).content_type == "application/json"
 
