@@ -119,7 +119,7 @@ class _Walk:
         if self._byte(at) == b"}":
             return found, at + 1
         while True:
-            name = _TEXT.match(self._body, at, at + SMALL_BYTES)
+            name = _TEXT.match(self._body, at, at + LONGEST_BYTES)
             if name is None:
                 raise self._malformed("Expecting property name enclosed in double quotes", at)
             key = strict_json.parse_value(self._body, at, name.end(), path)

@@ -157,7 +157,7 @@ def test_fault_is_told_by_its_place_in_the_whole() -> None:
         (b"\xef\xbb\xbf" + b'{"instances": [1, 2, 3, 4, 5]}', Malformed, "not JSON"),
         ('{"instances": [1, 2, 3, 4, 5]}'.encode("utf-16"), Malformed, "not"),
         (b"", Malformed, "not JSON"),
-        (b'{"instances": ' + b"[" * 5_000, Problem, ""),
+        (b'{"instances": ' + b"[" * 5_000, Malformed, "not JSON"),
     ],
 )
 def test_refused_with_the_reason(content: bytes, kind: type[Problem], words: str, monkeypatch: Any) -> None:
