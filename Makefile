@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install demo up test lint format bench quality faults pictures constraints clean
+.PHONY: help install demo up test lint format bench quality faults fuzz pictures constraints clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make bench    measure what the README claims; writes benchmarks/RESULTS.md"
 	@echo "make quality  measure the default recipe beside others' defaults, on 13 tables; a quarter of an hour"
 	@echo "make faults   kill, freeze and cut off every part for hours, on both databases, and see that nothing is lost"
+	@echo "make fuzz     send CASES=20000 requests drawn from the OpenAPI document, and broken bytes to every parser"
 	@echo "make pictures draw the pictures of docs/learning.md anew"
 	@echo "make install  only make the environment in .venv"
 
@@ -52,7 +53,7 @@ format: .venv/.installed-dev
 	$(BIN)/ruff format .
 
 # Two tests at a time; those with whole services that are watched and killed have the machine to themselves.
-ALONE := tests/faults tests/functional tests/workers
+ALONE := tests/faults tests/functional tests/fuzz tests/workers
 test: lint
 	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ALONE:%=--ignore=%)
 	$(BIN)/pytest $(ALONE)
@@ -65,6 +66,10 @@ quality: .venv/.installed-dev
 
 faults: .venv/.installed-dev
 	$(BIN)/pytest tests/faults --full -v --durations=0
+
+CASES := 20000
+fuzz: .venv/.installed-dev
+	$(BIN)/pytest tests/fuzz --fuzz-cases $(CASES) -v -s
 
 pictures: .venv/.installed
 	$(BIN)/python -m docs.pictures

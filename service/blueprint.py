@@ -20,7 +20,12 @@ from store.models import NAME
 SPEC_BYTES = 64 * 1024
 
 IF_MATCH, IF_NONE_MATCH = (
-    {"in": "header", "name": name, "description": f"ETags, or `*`: {effect}", "schema": {"type": "string"}}
+    {
+        "in": "header",
+        "name": name,
+        "description": f"ETags, or `*`: {effect}",
+        "schema": {"type": "string"},
+    }
     for name, effect in (
         ("If-Match", "412, and nothing done, unless one of them is the current one"),
         ("If-None-Match", "304 to a read, 412 to a change, if one of them is the current one"),

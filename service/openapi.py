@@ -11,8 +11,10 @@ from marshmallow import Schema
 
 from service import problems
 from service.blueprint import IF_MATCH, Id, Name, Ref
+from service.document_rules import link, refine
 from service.problems import MEDIA_TYPE
 from service.schemas.datasets import ColumnOut, WarningOut
+from service.schemas.fields import TEXT
 from service.schemas.inference import InferenceIn
 from service.schemas.invocations import InvocationIn
 from service.schemas.networks import NetworkShape
@@ -37,9 +39,10 @@ UPLOAD: Mapping[str, Any] = {
                 "additionalProperties": False,
                 "properties": {
                     "file": {"type": "string", "contentMediaType": "application/octet-stream"},
-                    "name": {"type": "string"},
+                    "name": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": TEXT},
                 },
-            }
+            },
+            "encoding": {"file": {"contentType": "text/csv, application/vnd.apache.parquet, application/x-ndjson"}},
         },
     },
 }
@@ -52,7 +55,7 @@ def header(name: str, description: str, **schema: Any) -> dict[str, Any]:
     return {"in": "header", "name": name, "description": description, "schema": {"type": "string", **schema}}
 
 
-IDEMPOTENT = header("Idempotency-Key", "The same request with the same key is done once", minLength=1, maxLength=255)
+IDEMPOTENT = header("Idempotency-Key", "The same request with the same key is done once", pattern="^[!-~]{1,255}$")
 LAST_EVENT_ID = header("Last-Event-ID", "Of a stream: the id of the last event seen; it goes on after that one")
 REQUEST_ID = header("X-Request-Id", "The caller's own id of this request, answered as it came")
 
@@ -127,6 +130,7 @@ def complete(spec: dict[str, Any]) -> dict[str, Any]:
     components = spec.setdefault("components", {})
     components["responses"] = {f"Problem{status}": _problem(status) for status in _REASONS}
     components["schemas"].pop("PaginationMetadataSchema", None)  # the library's own pages are not ours
+    refine(components["schemas"])
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     components["headers"] = {"RequestId": {"description": "This request's id", "schema": {"type": "string"}}}
     for path, operations in spec["paths"].items():
@@ -138,6 +142,7 @@ def complete(spec: dict[str, Any]) -> dict[str, Any]:
             operation.setdefault("parameters", []).append(REQUEST_ID)
             if path in _OPEN:
                 operation["security"] = []
+    link(spec["paths"])
     spec["security"] = [{}, {"key": []}]
     return spec
 

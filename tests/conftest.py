@@ -19,6 +19,7 @@ from store.tables import metadata
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="the long forms of the fault tests: an hour or two")
+    parser.addoption("--fuzz-cases", type=int, default=0, help="how many requests the long form of fuzzing sends")
     parser.addoption("--seed", type=int, help="let faults strike where and when they did in the session that told it")
 
 

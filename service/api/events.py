@@ -11,8 +11,7 @@ from service.blueprint import Resource
 from service.openapi import LAST_EVENT_ID
 from service.parts import parts, tenant
 from service.problems import Invalid
-from service.schemas.metrics import EventPage
-from service.schemas.pages import PageQuery
+from service.schemas.metrics import EventPage, EventPageQuery
 from store import events, runs
 from store.errors import BadCursor
 from store.events import News
@@ -30,7 +29,7 @@ _STREAMED = {
 
 @resource.route("/<id('run'):id>/events")
 class Events(MethodView):
-    @resource.arguments(PageQuery, location="query")
+    @resource.arguments(EventPageQuery, location="query")
     @resource.response(200, EventPage)
     @resource.alt_response(200, schema=_STREAMED, content_type=streaming.MEDIA_TYPE, success=True)
     @resource.header(LAST_EVENT_ID)

@@ -12,6 +12,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+TEXT = r"^[^\u0000-\u001f\u007f]*$"  # what a text may be, as the document says it
 
 
 class Worded(fields.Field[Any]):
@@ -120,7 +121,7 @@ class Text(Worded, fields.String):
     """Text on one line: no control character reaches a log, a header or a terminal."""
 
     def __init__(self, *, shortest: int = 1, longest: int = 200, **kwargs: Any) -> None:
-        super().__init__(**with_schema(kwargs, minLength=shortest, maxLength=longest))
+        super().__init__(**with_schema(kwargs, minLength=shortest, maxLength=longest, pattern=TEXT))
         self.shortest, self.longest = shortest, longest
         self.allowed = f"text of {shortest} to {longest} characters, without control characters"
 
@@ -134,6 +135,9 @@ class Delimiter(Worded, fields.String):
     allowed = "one ASCII character that is no letter, digit, quote, dot, minus or line break"
 
     _PATTERN = re.compile(r"[\t !#$%&()*+,/:;<=>?@\[\\\]^_`{|}~]")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**with_schema(kwargs, pattern=f"^{self._PATTERN.pattern}$"))
 
     def read(self, value: Any) -> str:
         if not isinstance(value, str) or not self._PATTERN.fullmatch(value):
@@ -169,7 +173,12 @@ class Time(Worded, fields.DateTime):
 
     allowed = "a time as RFC 3339 with an offset, like 2026-01-31T12:00:00Z"
 
-    _PATTERN = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
+    _PATTERN = re.compile(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**with_schema(kwargs, pattern=f"^{self._PATTERN.pattern}$"))
 
     def read(self, value: Any) -> datetime:
         if not isinstance(value, str) or not self._PATTERN.fullmatch(value):

@@ -28,7 +28,19 @@ class Parameters(Worded, fields.Dict):
     refused = ("shared_memory_region", "classification", "sequence_id")
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(load_default=dict, metadata={"type": "object"}, **kwargs)
+        super().__init__(
+            load_default=dict,
+            metadata={
+                "type": "object",
+                "properties": {
+                    "binary_data": {"type": "boolean"},
+                    "binary_data_output": {"type": "boolean"},
+                    "binary_data_size": {"type": "integer", "minimum": 0, "maximum": 1 << 40},
+                },
+                "additionalProperties": {"type": ["number", "string", "boolean"]},
+            },
+            **kwargs,
+        )
 
     def read(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict) or not all(isinstance(each, str | int | float) for each in value.values()):
@@ -57,8 +69,8 @@ class OutputIn(StrictSchema):
 
 class InferenceIn(StrictSchema):
     id = Text(longest=1_000, shortest=0)
-    model_name = fields.Raw(metadata={"type": "string", "description": "The address says it; passed over"})
-    model_version = fields.Raw(metadata={"type": "string", "description": "The same"})
+    model_name = fields.Raw(allow_none=True, metadata={"description": "The address says it; passed over"})
+    model_version = fields.Raw(allow_none=True, metadata={"description": "The same"})
     parameters = Parameters()
     inputs = Items(Object(TensorIn), shortest=1, longest=MOST_INPUTS, noun="tensors", required=True)
     outputs = Items(Object(OutputIn), longest=2, noun="of the outputs predictions and probabilities")

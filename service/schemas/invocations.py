@@ -3,9 +3,11 @@
 from marshmallow import fields
 
 from service.json_pieces import Pieces
+from service.schemas.predictions import MOST_INSTANCES
 from service.schemas.shapes import Either, Object, Shown, StrictSchema
 
 _ROWS = "a list of records or arrays"
+_MANY = {"type": "array", "minItems": 1, "maxItems": MOST_INSTANCES}
 
 
 class FrameIn(StrictSchema):
@@ -25,8 +27,8 @@ class InvocationIn(StrictSchema):
     """One of the first four."""
 
     dataframe_split = Object(FrameIn)
-    dataframe_records = Either({(list, Pieces): fields.Raw()}, allowed="a list of records", metadata={"type": "array"})
-    instances = Either({(list, Pieces): fields.Raw()}, allowed=_ROWS, metadata={"type": "array"})
+    dataframe_records = Either({(list, Pieces): fields.Raw()}, allowed="a list of records", metadata=_MANY)
+    instances = Either({(list, Pieces): fields.Raw()}, allowed=_ROWS, metadata=_MANY)
     inputs = Either(
         {(list, Pieces): fields.Raw(), dict: fields.Raw()},
         allowed=f"{_ROWS}, or an object of a list for each feature",

@@ -49,4 +49,10 @@ class EventOut(Shown):
 
 
 MetricPage = page_of(MetricOut, "MetricPage")
+
+
+class EventPageQuery(PageQuery):
+    after = Text(longest=9, metadata={"description": "The seq of the last event seen", "pattern": "^[0-9]{1,9}$"})
+
+
 EventPage = page_of(EventOut, "EventPage")

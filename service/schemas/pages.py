@@ -10,7 +10,9 @@ DEFAULT_LIMIT, MOST_LIMIT = 50, 1_000
 
 class PageQuery(StrictSchema):
     limit = WholeParameter(at_least=1, at_most=MOST_LIMIT, load_default=DEFAULT_LIMIT)
-    after = Text(longest=1_000, metadata={"description": "`next` of the page before"})
+    after = Text(
+        longest=1_000, metadata={"description": "`next` of the page before", "pattern": "^[A-Za-z0-9_-]{1,1000}$"}
+    )
 
 
 def page_of(item: type[Schema], name: str) -> type[Schema]:

@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
 from learning.specs import INITIALIZATIONS, OPTIMIZERS, SCHEDULES, SWEEP_PATHS
-from service.schemas.fields import Choice, ColumnName, Flag, Number, Text, Time, Whole
+from service.schemas.fields import TEXT, Choice, ColumnName, Flag, Number, Text, Time, Whole
 from service.schemas.networks import NetworkShape
 from service.schemas.shapes import Either, Items, Labels, Object, StrictSchema
 
@@ -122,7 +122,7 @@ def _batch_size(**kwargs: Any) -> Either:
     return Either(
         forms,
         allowed='a whole number of at least 1, or "full"',
-        metadata={"oneOf": [{"type": "integer", "minimum": 1}, {"const": "full"}]},
+        metadata={"oneOf": [{"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, {"const": "full"}]},
         **kwargs,
     )
 
@@ -134,7 +134,10 @@ class RunIn(StrictSchema):
         allowed="the name of a column, or a list of them",
         required=True,
         metadata={
-            "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+            "oneOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1_000},
+            ],
             "example": "species",
         },
     )
@@ -144,7 +147,12 @@ class RunIn(StrictSchema):
     network = Either(
         {str: Text(), dict: Object(NetworkShape)},
         allowed='the id of a network, or {"layers": […]}',
-        metadata={"oneOf": [{"type": "string"}, {"$ref": "#/components/schemas/NetworkShape"}]},
+        metadata={
+            "oneOf": [
+                {"type": "string", "minLength": 1, "maxLength": 200, "pattern": TEXT},
+                {"$ref": "#/components/schemas/NetworkShape"},
+            ]
+        },
     )
     initialization = Choice(("auto", *INITIALIZATIONS))
     scaling = Choice(SCALINGS)

@@ -65,8 +65,13 @@ class Labels(Worded, fields.Dict):
     allowed = f"an object of at most {MOST} texts, names of 1 to {LONGEST_KEY} characters, values up to {LONGEST_VALUE}"
 
     def __init__(self, **kwargs: Any) -> None:
-        values = {"type": "string", "maxLength": self.LONGEST_VALUE}
-        super().__init__(**with_schema(kwargs, maxProperties=self.MOST, additionalProperties=values))
+        super().__init__(
+            **with_schema(
+                kwargs,
+                maxProperties=self.MOST,
+                additionalProperties={"type": "string", "maxLength": self.LONGEST_VALUE},
+            )
+        )
 
     def read(self, value: Any) -> dict[str, str]:
         if not isinstance(value, dict) or len(value) > self.MOST:
