@@ -6,6 +6,7 @@ from typing import Any
 from learning.specs import SCHEDULES, SWEEP_PATHS
 from service.resolution.recipes import RECIPES
 from service.resolution.unmade import DEVICES
+from service.schemas.fields import WITHOUT_NUL
 from service.schemas.inference import Parameters
 from service.schemas.shapes import Labels
 
@@ -31,13 +32,13 @@ def refine(schemas: dict[str, Document]) -> None:
     run["device"]["enum"], run["precision"]["enum"] = list(DEVICES), ["float32"]  # what is made by now
     run["sweep"]["propertyNames"] = {"enum": list(SWEEP_PATHS)}
     run["members"]["items"]["propertyNames"] = {"enum": list(SWEEP_PATHS)}
-    labels = {"minLength": 1, "maxLength": Labels.LONGEST_KEY}
+    labels = {"minLength": 1, "maxLength": Labels.LONGEST_KEY, "pattern": WITHOUT_NUL}
     for labelled in (run["metadata"], schemas["RunChange"]["properties"]["metadata"]):
         labelled["propertyNames"] = labels
     schemas["ReceiptIn"]["properties"]["versions"]["propertyNames"] = labels
     for name in ("InferenceIn", "TensorIn", "OutputIn"):
         own = schemas[name]["properties"]["parameters"]
-        own["propertyNames"] = {"pattern": r"^[^\u0000]*$", "not": {"enum": list(Parameters.refused)}}
+        own["propertyNames"] = {"pattern": WITHOUT_NUL, "not": {"enum": list(Parameters.refused)}}
     rows = ("dataframe_split", "dataframe_records", "instances", "inputs")
     schemas["InvocationIn"]["oneOf"] = [{"required": [name]} for name in rows]
 

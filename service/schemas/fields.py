@@ -12,6 +12,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+WITHOUT_NUL = r"^[^\u0000]*$"  # which no database takes
 TEXT = r"^[^\u0000-\u001f\u007f]*$"  # what a text may be, as the document says it
 
 

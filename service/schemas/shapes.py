@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import INCLUDE, RAISE, Schema, ValidationError, fields
 
-from service.schemas.fields import Choice, Worded, with_schema
+from service.schemas.fields import WITHOUT_NUL, Choice, Worded, with_schema
 
 
 class Shown(Schema):
@@ -69,7 +69,7 @@ class Labels(Worded, fields.Dict):
             **with_schema(
                 kwargs,
                 maxProperties=self.MOST,
-                additionalProperties={"type": "string", "maxLength": self.LONGEST_VALUE},
+                additionalProperties={"type": "string", "maxLength": self.LONGEST_VALUE, "pattern": WITHOUT_NUL},
             )
         )
 

@@ -40,6 +40,8 @@ drawn = random.Random(os.environ.get("LEARND_FUZZ_SEED", "1"))
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """Send most requests to things that there are, and some to those of the other tenant."""
+    if str((case.query or {}).get("wait", "")).isdigit():
+        case.query["wait"] = "0"
     chance = drawn.random()
     if chance < 0.25:
         return
@@ -51,8 +53,6 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
             parameters[name] = drawn.choice(known[noun])
     if "Idempotency-Key" in (case.headers or {}) and chance < 0.95:  # a key that was used before is the end of it
         case.headers["Idempotency-Key"] = f"{drawn.getrandbits(64):x}"
-    if str((case.query or {}).get("wait", "")).isdigit():
-        case.query["wait"] = "0"
     if "after" in (case.query or {}) and chance < 0.9:
         del case.query["after"]
     if (case.media_type or "").startswith("application/json") and path.endswith("/predictions") and chance < 0.9:
@@ -84,8 +84,10 @@ def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool
     return not all(any(path == field or path.startswith(f"{field}.") for field in fields) for path in named)
 
 
-@schemathesis.serializer("application/x-ndjson")
-def json_lines(_context: Any, value: Any) -> bytes:
+@schemathesis.serializer(
+    "application/x-ndjson", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream"
+)
+def bytes_of(_context: Any, value: Any) -> bytes:
     """Return the text as it is: a table need not be one."""
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
 
