@@ -34,6 +34,7 @@ class Tenant:
 
 class Attacked:
     def __init__(self, folder: Path, template: Path) -> None:
+        self.folder = folder
         shutil.copy(template, folder)
         settings = Settings(data_dir=folder, bootstrap_key=FIRST_KEY, **LIMITS)
         app = create_app(settings)
@@ -86,7 +87,12 @@ class Attacked:
         command += ["-H", f"Authorization: Bearer {mine.secret}", "--checks", "all", "--continue-on-failure"]
         command += ["--request-timeout", "60", "--suppress-health-check", "all", "--warnings", "off", "--no-color"]
         return subprocess.Popen(
-            [*command, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*command, *arguments],
+            env=environment,
+            cwd=self.folder,  # it remembers failures there, and would try them first the next time
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
 
