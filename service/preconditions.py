@@ -43,7 +43,9 @@ def answer(response: Response) -> Response:
 def unless_known(response: Response) -> Response:
     """Return the response to a GET or HEAD, as 304 where If-None-Match names its ETag."""
     if is_known(response.headers["ETag"]):
+        response.close()  # of a file, which is not sent then
         response.status_code = 304
+        response.direct_passthrough = False
         response.set_data(b"")
     return response
 
