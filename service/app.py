@@ -42,6 +42,8 @@ from service.streaming import Streams
 from store.blobs import Blobs
 from store.database import Database
 from store.settings import Settings
+from store.tabular import import_processes
+from store.tabular.import_processes import ImportProcesses, Limits
 
 # Requests answered at once by one process. Each `?wait=` holds one of any kind, an event stream has its own; what takes
 # long has threads of its own, so that much of it keeps nothing else waiting.
@@ -98,6 +100,10 @@ def create_app(settings: Settings) -> Flask:
         targets=TargetColumns(blobs),
         streams=Streams(settings.max_streams),
         readiness=Readiness(database, blobs, bell.answers),
+        imports=ImportProcesses(
+            settings.max_imports,
+            Limits(rows=settings.max_rows, columns=settings.max_columns, bytes=8 * settings.max_upload_bytes),
+        ),
     )
     parts.install(app, made)
     door = access.Door(settings, database)
@@ -116,6 +122,7 @@ def create_application(settings: Settings) -> Application:
     """The application with what the HTTP server asks of it beside. Raises Exposed, as `exposure.check` does."""
     app = create_app(settings)
     made: parts.Parts = app.extensions["learnd"]
+    import_processes.start()
     return Application(
         wsgi=app,
         folder=made.blobs.scratch,

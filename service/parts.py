@@ -13,6 +13,7 @@ from service.streaming import Streams
 from store.blobs import Blobs
 from store.database import Database
 from store.settings import Settings
+from store.tabular.import_processes import ImportProcesses
 
 if TYPE_CHECKING:  # torch comes with it, and whoever forks servers must not have loaded that
     from service.serving.served import ServedModels
@@ -31,6 +32,7 @@ class Parts:
     targets: TargetColumns
     streams: Streams
     readiness: Readiness
+    imports: ImportProcesses
 
 
 def install(app: Flask, made: Parts) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from flask import Response, request
@@ -17,10 +18,10 @@ from service.schemas.datasets import COLUMN_TYPES, DatasetOut
 from service.schemas.fields import Text
 from store import datasets
 from store.blob_ledger import Pins
-from store.durable import temporary_file
+from store.durable import room_needed
 from store.errors import UnreadableTable
 from store.inflow import CHUNK, Received, at_rest, receive
-from store.tabular import ImportOptions, import_table
+from store.tabular import ImportOptions
 from store.tabular.declarations import Format
 
 FORMATS: Mapping[str, Format] = {
@@ -61,18 +62,12 @@ def accept(query: Mapping[str, Any]) -> Response:
 
 
 def _store(received: Received, name: str, format: Format, options: ImportOptions) -> Response:
-    settings, blobs, database = parts().settings, parts().blobs, parts().database
-    with temporary_file(blobs.scratch) as (table, _):
+    blobs, database = parts().blobs, parts().database
+    # A folder, so that what a process leaves that dies in the middle of an import goes with it.
+    with room_needed(), TemporaryDirectory(dir=blobs.scratch) as folder:
+        table = Path(folder) / "table"
         try:
-            imported = import_table(
-                received.path,
-                format,
-                options,
-                table,
-                max_rows=settings.max_rows,
-                max_columns=settings.max_columns,
-                max_bytes=8 * settings.max_upload_bytes,
-            )
+            imported = parts().imports.run(received.path, format, options, table)
         except UnreadableTable as error:
             if error.column in options.types and error.message.startswith("types:"):
                 raise Invalid({f"types.{error.column}": error.message.removeprefix("types: ")}) from None

@@ -16,6 +16,8 @@ from store.errors import StoreError
 
 CHUNK = 1 << 20
 _GZIP = 16 + zlib.MAX_WBITS
+_FIRST_BYTES = 4 << 10  # of a member, that are given to zlib at first
+_MOST_MEMBERS = 100_000  # bgzip makes some 16,000 of a gigabyte
 
 
 class TooLarge(StoreError):
@@ -67,18 +69,24 @@ def receive(chunks: Iterable[bytes], folder: Path, *, limit: int, gzip: bool = F
 
 
 def inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The content of a gzip stream of any number of members, in pieces of at most 1 MiB. Raises BadEncoding."""
+    """The content of a gzip stream of some members, in pieces of at most 1 MiB. Raises BadEncoding."""
     inflater = zlib.decompressobj(_GZIP)
     between = True  # members may follow one another; only between two of them may a stream end
-    seen = False
+    members = 0
+    size = _FIRST_BYTES
     for chunk in chunks:
-        rest = chunk
-        while rest:
+        start, rest = 0, b""
+        while rest or start < len(chunk):
+            if not rest:  # after the end of a member little is given, for what it leaves is copied
+                rest, start = chunk[start : start + size], start + size
+                size = min(2 * size, CHUNK)
             if between:
-                rest = rest.lstrip(b"\0") if seen else rest  # gzip pads with zeros on tapes, and gunzip forgives it
+                rest = rest.lstrip(b"\0") if members else rest  # gzip pads with zeros on tapes, and gunzip forgives it
                 if not rest:
-                    break
-                inflater, between, seen = zlib.decompressobj(_GZIP), False, True
+                    continue
+                inflater, between, members, size = zlib.decompressobj(_GZIP), False, members + 1, _FIRST_BYTES
+                if members > _MOST_MEMBERS:
+                    raise BadEncoding(f"more than {_MOST_MEMBERS} gzip members")
             try:
                 piece = inflater.decompress(rest, CHUNK)
             except zlib.error as error:
@@ -87,5 +95,5 @@ def inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
                 yield piece
             between = inflater.eof
             rest = inflater.unused_data if between else inflater.unconsumed_tail
-    if not between or not seen:
+    if not between or not members:
         raise BadEncoding("the gzip stream is cut short")

@@ -39,6 +39,7 @@ class Settings:
     max_parameters: int = 250_000_000
     max_memory_bytes: int = 0  # 0: what the machine has
     max_streams: int = 32
+    max_imports: int = 2
     max_served_models: int = 256
     max_served_bytes: int = 1 << 29
     log_level: str = "info"

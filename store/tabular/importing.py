@@ -3,7 +3,7 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +31,19 @@ def import_table(
     max_columns: int = 10_000,
     max_bytes: int = 8 << 30,
     memory_bytes: int = 1 << 30,
+    allow: Callable[[int], None] = lambda _size: None,
 ) -> ImportedTable:
     """Reads `path` and writes it as Parquet to `out` (not yet synced), rows in order; equal files give equal bytes.
 
     `max_bytes` bounds what a table that arrives compressed takes when unpacked; `memory_bytes` is DuckDB's, which
-    spills beside `out` past it and needs 64 MiB at least. Raises UnreadableTable, and Full; `out` is then gone.
+    spills beside `out` past it and needs 64 MiB at least. `allow` is told how many bytes the table has, as soon as that
+    is known, before they are read. Raises UnreadableTable, and Full; `out` is then gone.
     """
     path, out = path.absolute(), out.absolute()
     with room_needed(), tempfile.TemporaryDirectory(dir=out.parent) as folder:
         scratch = Path(folder)
         rewritten = scratch / "rewritten.csv"
+        allow(path.stat().st_size)
         try:
             with sandbox.sandbox([path, rewritten, out], scratch, memory_bytes) as connection:
                 if format == "csv":

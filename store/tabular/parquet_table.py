@@ -2,6 +2,7 @@
 """Parquet into DuckDB: what the file says of itself is held against the limits before a value of it is read."""
 
 import re
+from os import SEEK_END
 from pathlib import Path
 
 import duckdb
@@ -14,6 +15,10 @@ from store.tabular.naming import settle_names
 _WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
 _REAL = {"UBIGINT", "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE"}
 _TIMES = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
+_MAGIC = b"PAR1"
+_LEAST_BYTES = 12  # the magic word twice, and the footer's length
+# In Thrift's compact protocol: the version, an integer, then a list of more than 14 structures, and how many.
+_SCHEMA = re.compile(rb"\x15[\x80-\xff]*+[\x00-\x7f]\x19\xfc([\x80-\xff]{0,9}[\x00-\x7f])")
 _LONGEST_REASON = 500  # characters; a name in it may be as long as its sender likes
 _TEXTS = {"VARCHAR", "UUID", "TIME", "TIME WITH TIME ZONE"}
 
@@ -28,6 +33,7 @@ def load(
     max_bytes: int,
 ) -> RawTable:
     """Makes the table `raw`. Raises UnreadableTable; a row has no line here."""
+    _check_footer(path, max_columns)
     try:
         given = _checked_names(connection, path, max_rows, max_columns, max_bytes)
         names, warnings = settle_names(given)
@@ -42,6 +48,31 @@ def load(
     except (duckdb.InvalidInputException, duckdb.IOException, duckdb.NotImplementedException) as error:
         raise UnreadableTable(f"the file cannot be read as Parquet: {_reason(error)}") from None
     return RawTable(names, tuple(kind for _, kind in columns), lambda _row: None, warnings)
+
+
+def _check_footer(path: Path, max_columns: int) -> None:
+    """Raise UnreadableTable for a footer that is not there, or tells of more columns than are taken.
+
+    The schema is a list near its beginning, and how long it is stands before its elements; a reader would make an
+    object of each. What else may be wrong with a footer is left to DuckDB, in a process that may die of it.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, SEEK_END)
+        if size < _LEAST_BYTES:
+            raise UnreadableTable("the file cannot be read as Parquet: it is too short")
+        file.seek(size - 8)
+        length = int.from_bytes(file.read(4), "little")
+        if file.read(4) != _MAGIC or not 0 < length <= size - _LEAST_BYTES:
+            raise UnreadableTable("the file cannot be read as Parquet: it does not end with a footer")
+        file.seek(size - 8 - length)
+        found = _SCHEMA.match(file.read(32))
+    elements = _number(found[1]) if found else 0
+    if elements > max_columns + 1:
+        raise UnreadableTable(f"{elements - 1} columns and parts of columns, more than {max_columns}")
+
+
+def _number(varint: bytes) -> int:
+    return sum((byte & 127) << 7 * place for place, byte in enumerate(varint))
 
 
 def _checked_names(
