@@ -69,6 +69,7 @@ _REASONS = {
     "405": "The method is not possible here",
     "406": "The form asked for in Accept is not there",
     "409": "The state does not allow it",
+    "410": "Its bytes are lost: the service's storage no longer has them",
     "412": "A precondition does not hold; nothing was done",
     "413": "The body is over its limit",
     "415": "Another media type than this address takes",
@@ -151,7 +152,7 @@ def _with_errors(operation: Mapping[str, Any], method: str, path: str) -> dict[s
     responses = {status: dict(response) for status, response in operation["responses"].items()}
     possible = {"405", "422", "500"}
     if path not in _OPEN:
-        possible |= {"401", "403", "503"}
+        possible |= {"401", "403", "410", "503"}
     if "{" in path:
         possible |= {"404"}
     if method in ("delete", "patch", "post", "put"):

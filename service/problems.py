@@ -29,6 +29,7 @@ from werkzeug.routing import RequestRedirect
 
 from store import errors as stored
 from store import inflow
+from store.belonging import WrongStore
 from store.durable import tells_of_no_room
 
 log = structlog.get_logger(__name__)
@@ -37,6 +38,10 @@ MEDIA_TYPE = "application/problem+json"
 Errors = dict[str, list[str]]
 
 _NO_ROOM = "There is no room left to store this. Nothing of it was kept."
+_GONE = (
+    "The bytes of this are no longer in the service's storage, though its row is: put the storage back from a backup,"
+    " or send or train it again."
+)
 _MOST_ERRORS = 100  # a body of 100,000 wrong instances gets an answer that can be read
 
 
@@ -72,6 +77,10 @@ class Clash(Problem):
 
 class PreconditionFailed(Problem):
     status = HTTPStatus.PRECONDITION_FAILED
+
+
+class Gone(Problem):
+    status = HTTPStatus.GONE
 
 
 class TooLarge(Problem):
@@ -173,6 +182,12 @@ def _problem_of(error: Exception) -> Problem | None:
             return Full(_NO_ROOM)
         case OSError() if tells_of_no_room(error):  # where the parts of a form wait to be read
             return Full(_NO_ROOM)
+        case stored.BlobMissing():
+            log.error("a blob is missing", key=error.key, request_id=g.request_id)
+            return Gone(_GONE)
+        case WrongStore():
+            log.error("the store of blobs is another database's", reason=str(error), request_id=g.request_id)
+            return Unavailable("The service's storage is not the one it should be. Its log has the reason.")
         case stored.Unavailable():
             return Unavailable("The service's storage is busy or away. Try again.")
         case HTTPException():

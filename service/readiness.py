@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from store import tenants
+from store import belonging, tenants
 from store.blobs import Blobs
 from store.database import Database
 from store.errors import StoreError
@@ -80,7 +80,11 @@ class Readiness:
             with database.read() as tx:
                 tenants.exists(tx, tenants.LOCAL)
 
-        self._storage = {"database": Check("database", database_answers), "blobs": Check("blobs", blobs.check)}
+        def blobs_answer() -> None:
+            blobs.check()
+            belonging.check(database, blobs, first=True)
+
+        self._storage = {"database": Check("database", database_answers), "blobs": Check("blobs", blobs_answer)}
         self._all = {**self._storage, "broker": Check("broker", broker)}
 
     def storage(self) -> bool:

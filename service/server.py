@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from service import exposure, stopping
 from service.http_server import processes
 from service.http_server.limits import Limits
-from store import schema
+from store import belonging, schema
 from store.logs import write_logs
 from store.processes import die_with_parent
 from store.settings import Settings
@@ -27,6 +27,8 @@ def serve(settings: Settings) -> int:
     schema.check(settings.database)
     exposure.check(settings)
     write_logs(settings.log_level)
+    if not belonging.starts(settings, first=True):
+        return 1
 
     def load() -> "Application":
         application: Application = import_module("service.app").create_application(settings)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, insert, select
 
+from store import belonging
 from store.blobs import Blobs, key_of
 from store.database import Database
 from store.errors import Unavailable
@@ -49,7 +50,8 @@ class Pins:
         self._pins: list[Pin] = []
 
     def put(self, content: bytes | Path | Iterable[memoryview]) -> str:
-        """Store the bytes, pinned, and return their key. Raise Full, BlobsAway, Busy."""
+        """Store the bytes, pinned, and return their key. Raise Full, BlobsAway, Busy, WrongStore."""
+        belonging.check(self._database, self._store, first=True)
         return self._store.put(content, self._pinned)
 
     @contextmanager

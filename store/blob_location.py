@@ -60,3 +60,9 @@ def remote_store(url: str, timeout_seconds: float) -> ObjectStore:
     except (BaseError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise BadBlobUrl(f"LEARND_BLOB_URL: {url} is no address of an object store ({reason})") from None
+
+
+def misread(folder: Path) -> Path | None:
+    """Return the other folder that versions before took this one's path for; None where they read it right."""
+    other = Path(unquote(urlsplit(f"file://{folder}").path))
+    return None if other == folder else other

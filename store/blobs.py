@@ -6,21 +6,26 @@ order, from any number of processes, is harmless.
 
 import hashlib
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import obstore
+import structlog
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
-from store.blob_location import TIMEOUT_SECONDS, folder_of, remote_store
+from store.blob_location import TIMEOUT_SECONDS, folder_of, misread, remote_store
 from store.durable import put_in_place, room_needed, sync_file, temporary_file
 from store.errors import BlobMissing, StoreError, Unavailable
 
+log = structlog.get_logger(__name__)
+
 KEY = re.compile(r"sha256/[0-9a-f]{2}/[0-9a-f]{62}(-[0-9a-f]{12})?")
 CHUNK = 1 << 20
+_MARK = "learnd-store"
 _NO_BLOB = "sha256/00/" + "0" * 62
 # What one request to an object store carries at most, so that one that is slow and well answers within its time-out.
 _PART = 8 << 20
@@ -53,6 +58,58 @@ class Blobs:
         self._remote: ObjectStore | None = None if folder else remote_store(url, timeout_seconds)
         self._root = folder or cache_dir
         self._root.mkdir(parents=True, exist_ok=True)
+        self.belongs = False  # whether its mark has been seen to be that of the database
+
+    @property
+    def mark_place(self) -> str:
+        """Where its mark is, for whoever reads an error."""
+        return _MARK if self._remote is not None else str(self._root / _MARK)
+
+    def mark(self) -> str | None:
+        """Return the mark of the database to which these blobs belong, None without one. Raise BlobsAway."""
+        try:
+            if self._remote is None:
+                return (self._root / _MARK).read_text().strip()
+            with _answers(_MARK):
+                return obstore.get(self._remote, _MARK).bytes().to_bytes().decode().strip()
+        except (FileNotFoundError, BlobMissing):
+            return None
+
+    def set_mark(self, mark: str) -> None:
+        """Make these blobs that database's. Raise Full, BlobsAway."""
+        content = f"{mark}\n".encode()
+        if self._remote is not None:
+            with _answers(_MARK):
+                obstore.put(self._remote, _MARK, content)
+            return
+        with temporary_file(self.scratch) as (path, file):
+            file.write(content)
+            sync_file(file)
+            put_in_place(path, self._root / _MARK, self._root)
+
+    def fetch_misplaced(self, keys: Iterable[str]) -> int:
+        """Bring those of `keys` here that an earlier version put elsewhere, and return how many that were.
+
+        It took the folder's path for a URL, so that a `#` or `?` in it ended it. The files there stay: other databases
+        may have put theirs into the same folder.
+        """
+        elsewhere = None if self._remote is not None else misread(self._root)
+        if elsewhere is None:
+            return 0
+        brought = 0
+        for key in keys:
+            source = elsewhere / _checked(key)
+            if source.is_file():
+                with temporary_file(self.scratch) as (path, file):
+                    shutil.copyfile(source, path)
+                    sync_file(file)
+                    put_in_place(path, self._root / key, self._root)
+                brought += 1
+        if brought:
+            log.warning(
+                "blobs were copied to their own folder", count=brought, source=str(elsewhere), to=str(self._root)
+            )
+        return brought
 
     @property
     def scratch(self) -> Path:

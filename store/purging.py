@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.sql import Select
 
+from store import belonging
 from store.blob_ledger import free
 from store.blobs import Blobs
 from store.database import Database
@@ -29,7 +30,9 @@ _PINNED_SECONDS = 24 * 3600.0  # whoever has not named a blob by then has died
 
 
 def purge(database: Database, store: Blobs, after_seconds: float) -> int:
-    """Delete blobs that have waited for `after_seconds`, and return how many. Raise Unavailable."""
+    """Delete blobs that have waited for `after_seconds`, and return how many. Raise Unavailable, WrongStore."""
+    if not belonging.check(database, store):
+        return 0
     with database.read() as tx:
         if tx.execute(_waiting(after_seconds).limit(1)).first() is None:
             return 0

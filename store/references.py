@@ -6,7 +6,7 @@ from sqlalchemy import Connection, bindparam, exists, or_, select
 
 from store.tables import batch_parts, batch_predictions, blob_pins, checkpoints, datasets, model_versions, runs
 
-_NAMES = (
+NAMES = (
     datasets.c.blob,
     runs.c.weights_blob,
     checkpoints.c.blob,
@@ -16,7 +16,7 @@ _NAMES = (
 )
 
 # One statement, so one moment: a pin goes in the same transaction in which the name comes.
-_NEEDED = select(or_(*(exists().where(name == bindparam("key")) for name in (*_NAMES, blob_pins.c.key))))
+_NEEDED = select(or_(*(exists().where(name == bindparam("key")) for name in (*NAMES, blob_pins.c.key))))
 
 
 def unreferenced(tx: Connection, keys: Iterable[str]) -> list[str]:

@@ -3,6 +3,7 @@
 Most such blobs are known by their pins. This finds those in a folder that nothing in the database tells of any more.
 """
 
+from store import belonging
 from store.blob_ledger import free
 from store.blobs import Blobs
 from store.database import Database
@@ -13,7 +14,9 @@ _AT_ONCE = 200
 
 
 def sweep(database: Database, blobs: Blobs, older_than: float = ABANDONED_SECONDS) -> int:
-    """Free blobs that nobody needs, and return how many. Raise Unavailable."""
+    """Free blobs that nobody needs, and return how many. Raise Unavailable, and WrongStore for another's folder."""
+    if not belonging.check(database, blobs):
+        return 0
     blobs.sweep(older_than)
     swept = 0
     old = blobs.old(older_than)

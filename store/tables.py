@@ -351,6 +351,17 @@ blobs = Table(
     _must("created_at", Moment),
 )
 
+# The one store whose blobs are named here, once it is known, and the mark that it bears.
+blob_store = Table(
+    "blob_store",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    _must("mark", Word),
+    _must("url", Text),  # as whoever saw it first called it
+    _must("is_marked", Boolean),
+    _must("created_at", Moment),
+)
+
 # A blob that is being put and that no row names yet: as long as its pin is there, it is not deleted.
 blob_pins = Table(
     "blob_pins",

@@ -16,7 +16,7 @@ import structlog
 from celery import Celery, signals
 from celery.platforms import SecurityWarning
 
-from store import schema
+from store import belonging, schema
 from store.ids import new_id
 from store.logs import write_logs
 from store.settings import QUEUES, Settings
@@ -123,6 +123,8 @@ def main() -> None:
         print(reason, file=sys.stderr)  # noqa: T201
         sys.exit(1)
     write_logs(settings.log_level)
+    if not belonging.starts(settings):
+        sys.exit(1)
     for library in ("celery", "kombu"):
         logging.getLogger(library).setLevel(logging.WARNING)  # a line for every bell tells nobody anything
     # Celery warns a superuser of what a pickled message could do; here a message is JSON, and not even believed.

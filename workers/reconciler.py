@@ -24,6 +24,7 @@ from store import (
     analysing,
     batch_predictions,
     batching,
+    belonging,
     expiry,
     idempotency,
     schema,
@@ -226,6 +227,8 @@ def main() -> None:
         print(reason, file=sys.stderr)  # noqa: T201
         sys.exit(1)
     write_logs(settings.log_level)
+    if not belonging.starts(settings):
+        sys.exit(1)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))  # whatever it is doing rolls back
     database = Database(settings.database)

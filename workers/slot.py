@@ -13,7 +13,8 @@ import torch
 from learning.columns import CategoricalColumn, Column, NumericColumn
 from learning.experiment import prepare
 from learning.fitting import fit
-from store import analysing, batching, claims, workers
+from store import analysing, batching, belonging, claims, workers
+from store.belonging import WrongStore
 from store.blobs import Blobs
 from store.claims import Claim
 from store.database import Database
@@ -88,6 +89,8 @@ class Slot:
     def _claim(self) -> Claim | batching.Claim | analysing.Claim | None:
         me: dict[str, Any] = {"worker": self._worker, "slot_pid": self._owner.pid, "owner": self._owner}
         try:
+            if not belonging.check(self._place.database, self._place.blobs):
+                return None  # so there is no dataset yet, and no run
             with self._place.database.write() as tx:
                 for queue in self._queues:
                     run = claims.claim(tx, **me, queues=[queue], device=self._place.device)
@@ -97,6 +100,9 @@ class Slot:
         except Unavailable as reason:
             log.warning("nothing can be claimed while the database is away", reason=str(reason))
             return None  # the reconciler rings again
+        except WrongStore as reason:
+            log.critical("nothing is claimed", reason=str(reason))
+            return None
 
     def _be_seen(self) -> None:
         while not self._leaving.is_set():

@@ -20,6 +20,7 @@ from service.http_server.processes import CannotListen, bind
 from service.supervision.embedded_valkey import command, find_server, private_folder, socket_in
 from service.supervision.signals import Signals
 from service.supervision.supervised import Supervised
+from store import belonging
 from store.migrating import upgrade
 from store.schema import WrongSchema
 from store.settings import Settings
@@ -54,6 +55,8 @@ def up(settings: Settings) -> None:
             parts.append(broker)
         _upgrade(settings.database)
         exposure.check(settings)
+        if not belonging.starts(settings, first=True):
+            raise CannotStart("the blobs are not those of this database, as said above")
         parts += _own_parts(settings, listener)
         try:
             _supervise(parts, settings, signals)

@@ -16,7 +16,7 @@ from store.blobs import Blobs
 from store.database import Database
 from store.moments import now
 from store.purging import forget_pins, purge
-from store.references import _NAMES
+from store.references import NAMES
 from store.runs import Run
 from store.settings import Settings
 from store.states import FINAL
@@ -96,7 +96,7 @@ class Ward:
         """No rule is broken, and what rows name is there and whole."""
         history.check(self)
         with self.database.read() as tx:
-            named = set(tx.execute(union(*map(select, _NAMES))).scalars()) - {None}
+            named = set(tx.execute(union(*map(select, NAMES))).scalars()) - {None}
         for key in named:
             self.blobs.get(key)
 

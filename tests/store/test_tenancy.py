@@ -143,7 +143,7 @@ def test_a_key_is_its_tenants(house, stranger):
 
 
 def test_every_row_that_belongs_to_somebody_says_to_whom():
-    nobodys = {"tenants", "workers", "worker_slots", "blobs", "blob_pins", "blob_deletions"}
+    nobodys = {"tenants", "workers", "worker_slots", "blobs", "blob_pins", "blob_deletions", "blob_store"}
     assert {table.name for table in metadata.sorted_tables if "tenant_id" not in table.c} == nobodys
     assert not any(table.c.tenant_id.nullable for table in metadata.sorted_tables if table.name not in nobodys)
 
