@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -11,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from store import belonging, tenants
 from store.blobs import Blobs
 from store.database import Database
-from store.errors import StoreError
+from store.errors import StoreError, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +83,8 @@ class Readiness:
 
         def blobs_answer() -> None:
             blobs.check()
-            belonging.check(database, blobs, first=True)
+            with suppress(Unavailable, SQLAlchemyError):  # that of the database is told beside
+                belonging.check(database, blobs, first=True)
 
         self._storage = {"database": Check("database", database_answers), "blobs": Check("blobs", blobs_answer)}
         self._all = {**self._storage, "broker": Check("broker", broker)}

@@ -27,7 +27,8 @@ def serve(settings: Settings) -> int:
     schema.check(settings.database)
     exposure.check(settings)
     write_logs(settings.log_level)
-    if not belonging.starts(settings, first=True):
+    if reason := belonging.refusal(settings, first=True):
+        print(reason, file=sys.stderr)  # noqa: T201
         return 1
 
     def load() -> "Application":

@@ -5,12 +5,13 @@ would delete what that needs. So nobody puts, sweeps or claims before it has see
 """
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import structlog
 from sqlalchemy import Connection, RowMapping, select, union, update
 
+from store.blob_location import BadBlobUrl
 from store.blobs import Blobs
 from store.database import Database, upsert
 from store.errors import StoreError, Unavailable
@@ -34,8 +35,15 @@ def check(database: Database, blobs: Blobs, *, first: bool = False) -> bool:
 
     `first`: such a database gets this one. That is for whoever answers uploads; a worker may have been set up wrongly.
     """
-    if blobs.belongs:
-        return True
+    if not blobs.belongs:
+        try:
+            blobs.belongs = _seen(database, blobs, first)
+        except WrongStore:  # or another process was marking it between two of our looks
+            blobs.belongs = _seen(database, blobs, first)
+    return blobs.belongs
+
+
+def _seen(database: Database, blobs: Blobs, first: bool) -> bool:
     with database.read() as tx:
         known = _known(tx)
         newest = list(_newest(tx)) if known is None else []
@@ -57,39 +65,39 @@ def check(database: Database, blobs: Blobs, *, first: bool = False) -> bool:
     if not known["is_marked"]:
         with database.write() as tx:
             tx.execute(update(blob_store).values(is_marked=True))
-    blobs.belongs = True
     return True
 
 
-def starts(settings: Settings, *, first: bool = False) -> bool:
-    """Whether a process with these settings may start: False, and said why, where its store is another database's.
+def refusal(settings: Settings, *, first: bool = False) -> str | None:
+    """Return why a process with these settings must not start: its store is another database's. Else None.
 
     A store or database that is away is no reason: the first use looks again. It is looked at in a process of its own,
     since what it opens must not be copied by a fork.
     """
+    reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        status = os.EX_SOFTWARE
         try:
-            status = int(_is_refused(settings, first))
+            os.write(writing, (_reason(settings, first) or "").encode())
         finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            os._exit(os.EX_OK)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        reason = told.read()
+    os.waitpid(child, 0)
+    return reason or None
 
 
-def _is_refused(settings: Settings, first: bool) -> bool:
-    database = Database(settings.database)
-    try:
-        blobs = Blobs(settings.blobs, settings.data_dir / "cache", settings.blob_timeout_seconds)
-        check(database, blobs, first=first)
-    except Unavailable as reason:
-        log.warning("whose the blobs are cannot be seen yet", reason=str(reason))
-    except StoreError as reason:
-        sys.stderr.write(f"{reason}\n")
-        return True
-    finally:
-        database.close()
-    return False
+def _reason(settings: Settings, first: bool) -> str | None:
+    with closing(Database(settings.database)) as database:
+        try:
+            blobs = Blobs(settings.blobs, settings.data_dir / "cache", settings.blob_timeout_seconds)
+            check(database, blobs, first=first)
+        except Unavailable as reason:
+            log.warning("whose the blobs are cannot be seen yet", reason=str(reason))
+        except (WrongStore, BadBlobUrl) as reason:
+            return str(reason)
+    return None
 
 
 def _said(blobs: Blobs, why: str) -> str:

@@ -123,7 +123,8 @@ def main() -> None:
         print(reason, file=sys.stderr)  # noqa: T201
         sys.exit(1)
     write_logs(settings.log_level)
-    if not belonging.starts(settings):
+    if refusal := belonging.refusal(settings):
+        print(refusal, file=sys.stderr)  # noqa: T201
         sys.exit(1)
     for library in ("celery", "kombu"):
         logging.getLogger(library).setLevel(logging.WARNING)  # a line for every bell tells nobody anything

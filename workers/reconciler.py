@@ -227,7 +227,8 @@ def main() -> None:
         print(reason, file=sys.stderr)  # noqa: T201
         sys.exit(1)
     write_logs(settings.log_level)
-    if not belonging.starts(settings):
+    if refusal := belonging.refusal(settings):
+        print(refusal, file=sys.stderr)  # noqa: T201
         sys.exit(1)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))  # whatever it is doing rolls back

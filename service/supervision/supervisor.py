@@ -55,8 +55,8 @@ def up(settings: Settings) -> None:
             parts.append(broker)
         _upgrade(settings.database)
         exposure.check(settings)
-        if not belonging.starts(settings, first=True):
-            raise CannotStart("the blobs are not those of this database, as said above")
+        if reason := belonging.refusal(settings, first=True):
+            raise CannotStart(reason)
         parts += _own_parts(settings, listener)
         try:
             _supervise(parts, settings, signals)

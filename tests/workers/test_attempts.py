@@ -2,16 +2,9 @@
 
 import os
 import signal
-from dataclasses import replace
 
-from store import claims, expiry
-from store.blobs import Blobs, BlobsAway
-from store.processes import ProcessIdentity
+from store import expiry
 from tests.workers.running import alive, wait_for
-from workers import checkpointing
-from workers.drain import Drain
-from workers.driving import Place, drive
-from workers.reading import Tables
 
 
 def test_an_attempt_that_lost_its_lease_stops_and_writes_nothing_more(yard):
@@ -56,22 +49,6 @@ def test_an_error_that_nobody_foresaw_is_told_by_an_id_that_the_log_has_too(yard
     (line,) = [line for line in yard.log.read_text().splitlines() if id in line]
     assert "Traceback" in line
     yard.reached(yard.add_run(), "succeeded")
-
-
-def test_a_store_that_blinks_once_a_checkpoint_is_named_ends_no_attempt(yard, monkeypatch):
-    id, here = yard.add_run(ring=False, epochs=3), ProcessIdentity.current()
-    with yard.database.write() as tx:
-        claim = claims.claim(tx, worker="wk_test", slot_pid=here.pid, owner=here)
-
-    def away(_self, key):
-        raise BlobsAway(key)
-
-    monkeypatch.setattr(Blobs, "exists", away)
-    monkeypatch.setattr(checkpointing, "_TIMES_ITS_COST", 0)
-    settings = replace(yard.settings, checkpoint_seconds=0.0)
-    drive(claim, Place(settings, yard.database, yard.blobs, Tables(), Drain(), "cpu", 1))
-    assert (yard.run(id).status, yard.run(id).attempt) == ("succeeded", 1)
-    assert [event.type for event in yard.events(id)].count("run.checkpointed") >= 2
 
 
 def test_a_run_asked_to_stop_stops_no_earlier_after_a_crash_than_it_had_come_before(yard):
