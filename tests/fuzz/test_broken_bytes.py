@@ -19,12 +19,7 @@ def caller(new_caller: Callable[..., Caller], iris: str) -> Caller:
     return caller
 
 
-AWAITED = pytest.mark.xfail(
-    reason="a footer of garbage is answered 500 until another process reads files", strict=False
-)
-
-
-@pytest.mark.parametrize("name", [pytest.param(each, marks=AWAITED) if each == "parquet" else each for each in TARGETS])
+@pytest.mark.parametrize("name", TARGETS)
 def test_broken_bytes_are_never_our_fault(caller: Caller, name: str, request: pytest.FixtureRequest) -> None:
     cases, target = request.config.getoption("--fuzz-cases"), TARGETS[name]
     seed = request.config.getoption("--seed") or (random.randrange(1 << 32) if cases else 1)
