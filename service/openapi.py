@@ -123,7 +123,9 @@ _ABOUT = f"""learnd {version("learnd")} trains feed-forward neural networks on t
 predictions.
 
 Send a table, ask for a run, wait for it, predict. Every error is `application/problem+json`;
-with 422, `errors` maps each wrong field to what is allowed there."""
+with 422, `errors` maps each wrong field to what is allowed there.
+
+No text or name, wherever it stands in a body, may hold U+0000 or half a surrogate pair."""
 
 
 def complete(spec: dict[str, Any]) -> dict[str, Any]:
