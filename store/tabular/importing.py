@@ -52,7 +52,13 @@ def import_table(
                     table = ndjson_table.load(connection, path, options, rewritten, max_columns)
                 else:
                     table = parquet_table.load(
-                        connection, path, options, max_rows=max_rows, max_columns=max_columns, max_bytes=max_bytes
+                        connection,
+                        path,
+                        options,
+                        max_rows=max_rows,
+                        max_columns=max_columns,
+                        max_bytes=max_bytes,
+                        allow=allow,
                     )
                 return _store(connection, table, options, out, max_rows)
         except duckdb.OutOfMemoryException:

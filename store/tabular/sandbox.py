@@ -69,4 +69,9 @@ def _configuration(memory_bytes: int, spill: str) -> dict[str, str | bool | int 
 
 
 def _lock_in(connection: duckdb.DuckDBPyConnection, allow: str) -> None:
-    connection.execute(f"{allow}; SET TimeZone='UTC'; SET enable_external_access=false; SET lock_configuration=true")
+    connection.execute(
+        f"{allow}; SET TimeZone='UTC'; SET enable_progress_bar=false; SET parquet_metadata_cache=true;"
+        # It compares every expression with every other: 10,000 columns of Parquet took 21 s, and take 12.
+        " SET disabled_optimizers='common_subexpressions'; SET enable_external_access=false;"
+        " SET lock_configuration=true"
+    )
