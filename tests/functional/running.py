@@ -33,12 +33,26 @@ class Service:
     """`learnd up`, running, and a client that calls it; `options` are the command line's, `key` the first key."""
 
     def __init__(
-        self, folder: Path, *options: str, key: str = "", environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *options: str,
+        key: str = "",
+        environment: Mapping[str, str] | None = None,
+        data: Path | None = None,
     ) -> None:
         self.folder = folder
+        data = data or folder / "data"
         self._log = (folder / "log").open("a")
         self._process = subprocess.Popen(
-            [Path(sys.executable).parent / "learnd", "up", "--port", "0", "--data-dir", folder / "data", *options],
+            [
+                Path(sys.executable).parent / "learnd",
+                "up",
+                "--port",
+                "0",
+                "--data-dir",
+                data,
+                *options,
+            ],
             env={name: value for name, value in os.environ.items() if not name.startswith("LEARND_")}
             | QUICK
             | {"LEARND_BOOTSTRAP_KEY": key, **(environment or {})},

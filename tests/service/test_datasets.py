@@ -149,6 +149,27 @@ def test_a_deleted_dataset_is_gone_with_its_bytes(caller: Caller, new_caller: Ca
     assert [path for path in blobs.rglob("*") if path.is_file()] == []
 
 
+def test_bytes_that_are_lost_are_410_and_not_our_fault(new_caller: Callable[..., Caller], iris: str) -> None:
+    caller = new_caller()
+    dataset = caller.dataset(iris)
+    run = caller.trained(dataset, epochs=2)
+    for path in (caller.parts.settings.data_dir / "blobs").glob("sha256/*/*"):
+        path.unlink()
+    row = {"instances": [[5.1, 3.5, 1.4, 0.2]]}
+    for answer in (
+        caller.client.get(f"/v1/datasets/{dataset}/rows"),
+        caller.client.get(f"/v1/runs/{run['id']}/weights"),
+        caller.client.get(f"/v1/runs/{run['id']}/onnx"),
+        caller.client.post(f"/v1/runs/{run['id']}/predictions", json=row),
+        caller.client.post("/v1/models", json={"name": "lost", "run": run["id"]}),
+        caller.ask(dataset, "petal_width"),
+    ):
+        assert (answer.status_code, answer.json["title"]) == (410, "Gone"), answer.text
+        assert "backup" in answer.json["detail"]
+        assert "sha256" not in answer.text
+    assert caller.get(f"/v1/datasets/{dataset}")["status"] == "ready"
+
+
 def test_a_dataset_is_not_deleted_under_a_run(caller: Caller, iris: str) -> None:
     id = caller.dataset(iris)
     run = caller.run(id)["id"]
