@@ -98,13 +98,25 @@ def _delimiter(body: bytes, features: set[str]) -> str:
 
 
 def _records(body: bytes, delimiter: str) -> Iterator[list[str]]:
-    """Its records but for empty lines. `"a", "b"` is read without the spaces between."""
+    """Its records but for empty lines. `"a", "b"` is read without the spaces between.
+
+    Below a header of a single column an empty line between others is a missing value, as in a dataset's file.
+    """
     spaced = _contains(body, f'{delimiter} "'.encode())
     records = csv.reader(_lines(body), delimiter=delimiter, skipinitialspace=spaced, strict=True)
     try:
+        yielded = blank = 0
+        is_single = False
         for record in records:
             if record:
+                for _ in range(blank):
+                    yield [""]
+                blank = 0
+                is_single = is_single if yielded else len(record) == 1
+                yielded += 1
                 yield record
+            elif is_single and yielded > 1:
+                blank += 1
     except csv.Error as error:
         raise Malformed(f"The body is not CSV: {error} at line {records.line_num}.", line=records.line_num) from None
 

@@ -4,10 +4,8 @@ Whole columns at a time, since there may be 100,000 rows, and few steps in all, 
 only to say what is wrong.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 from math import hypot
 from operator import itemgetter
@@ -20,13 +18,11 @@ import torch
 from learning.cells import Cells, Row
 from learning.model import Inputs
 from service.problems import Errors, Invalid
+from store.tabular import times
 
 LARGEST = float(np.finfo(np.float32).max)
 _MOST_ERRORS = 100
 _MOST_LISTED = 50  # names, in a refusal
-_TIME = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 Input = Mapping[str, Any]  # {"name", "type", "categories"?} of a feature
 
@@ -138,7 +134,7 @@ class Reader:
                 values = list(row)
                 for place in self._times:
                     if row[place] is not None:
-                        values[place] = _microseconds(row[place])
+                        values[place] = times.microseconds(row[place])
                         if values[place] is None:
                             return None
             numbers = [_NAN if (value := values[place]) is None else float(value) for place in self._numbers]
@@ -159,7 +155,7 @@ class Reader:
                 if not set(map(type, chain.from_iterable([columns[place] for place in places]))) <= types:
                     return None
             for place in self._times:
-                columns[place] = [None if value is None else _microseconds(value) for value in columns[place]]
+                columns[place] = [None if value is None else times.microseconds(value) for value in columns[place]]
                 if columns[place].count(None) != sum(row[place] is None for row in rows):
                     return None
             # None becomes NaN
@@ -227,15 +223,4 @@ def _is_within(number: float) -> bool:
 
 
 def _is_time(text: str) -> bool:
-    return _microseconds(text) is not None
-
-
-def _microseconds(text: str) -> float | None:
-    """Since 1970; None for what is no time. One without an offset is in UTC, as in a dataset's file."""
-    if not _TIME.fullmatch(text):
-        return None
-    try:
-        time = datetime.fromisoformat(text.upper())
-    except ValueError:  # a 30th of February
-        return None
-    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) / _MICROSECOND
+    return times.microseconds(text) is not None

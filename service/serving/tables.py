@@ -5,9 +5,7 @@ A text means what it meant in a file that was sent as a dataset: `""`, `NA` and 
 learned them as categories, and a time is one by ISO 8601, in UTC where it has no offset.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from torch import Tensor
 from learning.columns import CategoricalColumn, Column, DatetimeColumn, NumericColumn, Table, present, recode
 from service.problems import Errors, Invalid
 from service.serving.instances import listed
+from store.tabular import times
 from store.tabular.declarations import DEFAULT_MISSING
 
 Input = Mapping[str, Any]  # {"name", "type", "categories"?} of a feature
@@ -31,13 +30,6 @@ ALLOWED = {
     "categorical": "text, or nothing",
 }
 
-_TIME = re.compile(
-    r"(\d{4})([-/])(\d{1,2})\2(\d{1,2})"
-    r"(?:[Tt ](\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?([Zz]|[+-]\d{2}(?::?\d{2})?)?)?",
-    re.ASCII,
-)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _FLAGS = {"true": 1, "false": 0, "1": 1, "0": 0}
 
 
@@ -109,7 +101,9 @@ def _fitted(feature: Input, column: Column, errors: Errors) -> Column:
             codes = _read(feature, column, {each: _FLAGS.get(str(each).lower()) for each in column.values}, errors)
             return CategoricalColumn(codes.long(), (False, True))
         case "datetime", CategoricalColumn() if textual:
-            return DatetimeColumn(_read(feature, column, {each: time_of(str(each)) for each in column.values}, errors))
+            return DatetimeColumn(
+                _read(feature, column, {each: times.microseconds(str(each)) for each in column.values}, errors)
+            )
         case "categorical", CategoricalColumn() if textual:
             return _categories(feature, column)
     refuse(errors, name, present(column).nonzero()[:, 0].tolist(), kind)
@@ -134,18 +128,3 @@ def _categories(feature: Input, column: CategoricalColumn) -> CategoricalColumn:
         return column
     codes = [-1 if each in missing else code for code, each in enumerate(column.values)]
     return CategoricalColumn(recode(column, codes, missing=-1), column.values)
-
-
-def time_of(text: str) -> float | None:
-    """Microseconds since 1970; None for what is no time. What is finer than a microsecond is cut off."""
-    found = _TIME.fullmatch(text)
-    if found is None:
-        return None
-    year, _, month, day, hour, minute, second, fraction, offset = found.groups()
-    clock = f"{int(hour or 0):02d}:{minute or '00'}:{second or '00'}.{(fraction or '')[:6]:0<6}"
-    zone = (offset or "Z").upper()
-    try:
-        time = datetime.fromisoformat(f"{year}-{int(month):02d}-{int(day):02d}T{clock}{zone}")
-    except ValueError:  # a 30th of February
-        return None
-    return (time - _EPOCH) / _MICROSECOND

@@ -8,12 +8,11 @@ from typing import Any
 
 import duckdb
 
+from store.tabular import times
+from store.tabular.declarations import EXACT
+
 _AT_ONCE = 20  # what DuckDB takes to plan a query grows with the square of its columns
 _FEW = 1_000
-_ISO = (
-    r"\d{4}[-/]\d{1,2}[-/]\d{1,2}"
-    r"([T ]\d{1,2}:\d{2}(:\d{2}([.]\d{1,9})?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?)?"
-)
 
 
 def is_number(c: str) -> str:
@@ -25,14 +24,15 @@ def is_finite(c: str) -> str:
 
 
 def is_moment(c: str) -> str:
-    return f"regexp_full_match({c}, '{_ISO}') AND TRY_CAST({c} AS TIMESTAMPTZ) IS NOT NULL"
+    return f"{times.moment(c)} IS NOT NULL"
 
 
 @dataclass(frozen=True)
 class Texts:
     """How many values of a string column are there, are numbers, finite ones, booleans, moments, have outer spaces.
 
-    `distinct` is counted where the column is neither of numbers nor of booleans; `whole`: all numbers are whole.
+    `distinct` is counted where the column is neither of numbers nor of booleans; `whole`: all numbers are whole, and
+    fit into 64 bits. `past_exact`: how many are written as whole numbers, and are past 2^53.
     """
 
     present: int
@@ -44,6 +44,7 @@ class Texts:
     distinct: int = 0
     finite: int = 0
     whole: bool = False
+    past_exact: int = 0
     moments: int = 0
 
 
@@ -58,12 +59,12 @@ class Numbers:
 
 def count_texts(connection: duckdb.DuckDBPyConnection, places: Sequence[int]) -> dict[int, Texts]:
     found = {place: Texts(*counts) for place, counts in _counts(connection, places, _first_look).items()}
-    for place, (finite, whole) in _counts(
+    for place, (finite, whole, past_exact) in _counts(
         connection, [n for n, each in found.items() if each.present and each.numbers == each.present], _as_numbers
     ).items():
-        found[place] = replace(found[place], finite=finite, whole=whole)
+        found[place] = replace(found[place], finite=finite, whole=whole, past_exact=past_exact)
     # The pattern of a date is slow to try; its fifth character tells most others at once.
-    dated = [n for n, each in found.items() if each.present and each.dashed == each.present]
+    dated = [n for n, each in found.items() if each.present and 2 * each.dashed >= each.present]
     for place, (moments,) in _counts(connection, dated, lambda c: [f"count(*) FILTER ({is_moment(c)})"]).items():
         found[place] = replace(found[place], moments=moments)
     strings = [n for n, each in found.items() if each.present not in (each.finite, each.booleans)]
@@ -82,6 +83,11 @@ def count_numbers(connection: duckdb.DuckDBPyConnection, places: Sequence[int]) 
     return {n: Numbers(present, total, sizes[n][0] if n in sizes else None) for n, (present, total, _) in found.items()}
 
 
+def count_present(connection: duckdb.DuckDBPyConnection, places: Sequence[int]) -> dict[int, int]:
+    found = _counts(connection, places, lambda c: [f"count({c})"], at_once=100)
+    return {place: count for place, (count,) in found.items()}
+
+
 def _first_look(c: str) -> list[str]:
     return [
         f"count({c})",
@@ -97,7 +103,10 @@ def _as_numbers(c: str) -> list[str]:
     # A cast to a whole number rounds: it must change nothing.
     number, whole = f"TRY_CAST({c} AS DOUBLE)", f"TRY_CAST({c} AS BIGINT)"
     unchanged = f"bool_and({c} IS NULL OR coalesce(CAST({whole} AS DOUBLE) = {number}, false))"
-    return [f"count(*) FILTER (isfinite({number}))", unchanged]
+    # Of 2^53 itself nothing is lost, and what is past 128 bits is past it.
+    is_past = f"abs({number}) >= {EXACT} AND coalesce(abs(TRY_CAST({c} AS HUGEINT)) > {EXACT}, true)"
+    past_exact = f"{is_past} AND regexp_full_match({c}, '\\s*[+-]?[0-9]+\\s*')"
+    return [f"count(*) FILTER (isfinite({number}))", unchanged, f"count(*) FILTER ({past_exact})"]
 
 
 def _as_doubles(c: str) -> list[str]:

@@ -22,6 +22,7 @@ _SAMPLED_RECORDS = 200
 _SAMPLED_CELLS = 50_000
 # Every repetition is possessive: what it has taken it does not give back, so that a cell costs its length and no more.
 _NUMBER = re.compile(r"\s*+[+-]?+(?:\d++\.?+\d*+|\.\d++)(?:[eE][+-]?+\d++)?+\s*+", re.ASCII)
+_SAID = re.compile(r'"?[sS][eE][pP]=[^\r\n]{1,2}"?[\r\n]')  # as some spreadsheets begin a file
 _BEYOND_DOUBLE = re.compile(r"\D*+\d{16,}+\D*+")  # a whole number that a double would round
 
 
@@ -47,6 +48,11 @@ class Dialect:
 def find_dialect(path: Path, options: ImportOptions) -> Dialect:
     """Reads the first 2 MiB at most. Raises UnreadableTable for what is no text, or holds nothing."""
     head = _head(path)
+    if said := _SAID.match(head):
+        message = (
+            f"line 1 says {said[0].strip()!r}, which is no row: leave it out, and say the delimiter in `delimiter`"
+        )
+        raise UnreadableTable(message, line=1)
     delimiter = options.delimiter or _delimiter(head)
     spaced = f'{delimiter} "' in head
     records = _records(head, delimiter, spaced)

@@ -12,7 +12,7 @@ from store.errors import UnreadableTable
 from store.tabular import files
 from store.tabular.csv_dialect import Dialect, find_dialect, is_number
 from store.tabular.csv_walk import line_of, rewrite, survey
-from store.tabular.declarations import ImportOptions, Kind, RawTable, warning
+from store.tabular.declarations import EXACT, ImportOptions, Kind, RawTable, warning
 from store.tabular.naming import settle_names
 
 
@@ -24,7 +24,8 @@ class _Form:
     missing: tuple[str, ...]
 
 
-_TRIES = 5
+_TRIES = 6
+_AT_ONCE = 100  # columns asked about in one query
 _CONVERTED = re.compile(r'converting column "c(\d+)"')
 _REWRITTEN = _Form(delimiter=",", header=True, line_end=r"\n", missing=("",))
 
@@ -87,12 +88,28 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path, form: _Form, types:
             )
         except duckdb.ConversionException as error:
             named = _CONVERTED.search(str(error))
-            if named and tries_left > 2:
+            if named and tries_left > 3:
                 tried[int(named[1])] = "VARCHAR"
             else:  # each try reads the file again
                 tried = ["VARCHAR"] * len(types)
+            continue
         except duckdb.InvalidInputException:
             return False
-        else:
+        rounded = _rounded(connection, tried)
+        if not rounded:
             return True
+        for place in rounded:  # read again as they are written
+            tried[place] = "VARCHAR"
     return False
+
+
+def _rounded(connection: duckdb.DuckDBPyConnection, types: Sequence[str]) -> list[int]:
+    """Return the columns read as doubles that hold a whole number past 2^53: the file may hold another."""
+    doubles = [place for place, type in enumerate(types) if type == "DOUBLE"]
+    found = []
+    for start in range(0, len(doubles), _AT_ONCE):
+        batch = doubles[start : start + _AT_ONCE]
+        sizes = ", ".join(f"coalesce(max(abs(c{place})), 0) >= {EXACT}" for place in batch)
+        (row,) = connection.execute(f"SELECT {sizes} FROM raw").fetchall()
+        found += [place for place, is_large in zip(batch, row, strict=True) if is_large]
+    return found

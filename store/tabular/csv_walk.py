@@ -89,10 +89,18 @@ def walk(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
         records = csv.reader(file, delimiter=dialect.delimiter, skipinitialspace=dialect.spaced, strict=True)
         header_to_come = dialect.header
         try:
+            blank: list[int] = []  # lines of a single column: missing values, where they stand between others
+            is_between = False
             for record in records:
                 if record and header_to_come:
                     header_to_come = False
-                elif record:
+                elif not record:
+                    if dialect.width == 1 and is_between:
+                        blank.append(line)
+                else:
+                    yield from ((each, [""]) for each in blank)
+                    blank.clear()
+                    is_between = True
                     if len(record) != dialect.width:
                         raise _ragged(record, dialect, line)
                     yield line, record

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+EXACT = 2**53  # up to which a double holds every whole number
 Format = Literal["csv", "parquet", "ndjson"]
 ColumnType = Literal["numeric", "categorical", "boolean", "datetime", "text"]
 COLUMN_TYPES: tuple[ColumnType, ...] = ("numeric", "categorical", "boolean", "datetime", "text")

@@ -3,17 +3,16 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from store.durable import room_needed, tells_of_no_room
 from store.errors import Full, UnreadableTable
 from store.tabular import csv_table, files, ndjson_table, parquet_table, sandbox
-from store.tabular.declarations import COLUMN_TYPES, Format, ImportedTable, ImportOptions, RawTable, warning
-from store.tabular.inference import EXACT, Settled, settle
+from store.tabular.declarations import COLUMN_TYPES, EXACT, Format, ImportedTable, ImportOptions, RawTable, warning
+from store.tabular.inference import Settled, settle
 from store.tabular.profiling import profile
 from store.tabular.reading import DESCRIPTION_KEY, Described
 
@@ -84,17 +83,18 @@ def _store(
     _write(connection, table.names, columns, out)
     connection.execute("DROP TABLE raw")
     found = profile(connection, out, table.names, columns, rows)
-    return ImportedTable(rows, found, table.warnings + warnings + _rounded(found))
+    rounded = [name for name, column in zip(table.names, columns, strict=True) if column.is_rounded]
+    large = [c["name"] for c in found if c.get("integer") and max(abs(c["min"]), abs(c["max"])) > EXACT]
+    return ImportedTable(rows, found, table.warnings + warnings + _rounded(dict.fromkeys([*large, *rounded])))
 
 
-def _rounded(columns: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+def _rounded(names: Iterable[str]) -> list[dict[str, str]]:
     """Account numbers and the like: two of them may be one to the network, and a class comes out as another."""
-    large = [c["name"] for c in columns if c.get("integer") and max(abs(c["min"]), abs(c["max"])) > EXACT]
     message = (
         "whole numbers past 2^53 are rounded in training and in predictions;"
         " if they are names, say that the column is categorical in `types`"
     )
-    return [warning(name, "large_numbers", message) for name in large]
+    return [warning(name, "large_numbers", message) for name in names]
 
 
 def _check_types(names: Sequence[str], options: ImportOptions) -> None:

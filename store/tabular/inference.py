@@ -14,10 +14,19 @@ from typing import Any
 import duckdb
 
 from store.errors import UnreadableTable
-from store.tabular.counting import Numbers, Texts, count_numbers, count_texts, is_finite, is_moment, is_number
-from store.tabular.declarations import ColumnType, RawTable, warning
+from store.tabular import times
+from store.tabular.counting import (
+    Numbers,
+    Texts,
+    count_numbers,
+    count_present,
+    count_texts,
+    is_finite,
+    is_moment,
+    is_number,
+)
+from store.tabular.declarations import EXACT, ColumnType, RawTable, warning
 
-EXACT = 2**53
 _TYPE_NOUNS = {"numeric": "a finite number", "boolean": "true or false", "datetime": "a date or a time by ISO 8601"}
 _OTHER_TYPES: dict[str, ColumnType] = {"BIGINT": "numeric", "BOOLEAN": "boolean", "TIMESTAMP": "datetime"}
 
@@ -30,6 +39,7 @@ class Settled:
     expression: str
     integral: bool = False
     distinct: int = 0
+    is_rounded: bool = False  # it holds whole numbers that a double would round
 
 
 def settle(
@@ -39,6 +49,7 @@ def settle(
     raw = [row[1] for row in connection.execute("DESCRIBE raw").fetchall()]
     texts = count_texts(connection, [place for place, type in enumerate(raw) if type == "VARCHAR"])
     numbers = count_numbers(connection, [place for place, type in enumerate(raw) if type == "DOUBLE"])
+    present = count_present(connection, [place for place in range(len(raw)) if place not in texts | numbers])
     warnings: list[dict[str, str]] = []
     settled: list[Settled] = []
     for place, type in enumerate(raw):
@@ -48,6 +59,8 @@ def settle(
         elif place in numbers:
             settled.append(column.of_numbers(numbers[place]))
         else:
+            if not present[place]:
+                column.warn("all_missing", "the column holds no value")
             settled.append(Settled(_OTHER_TYPES[type], column.c, integral=type == "BIGINT"))
     return settled, warnings
 
@@ -103,7 +116,12 @@ class _Column:
         if counts.finite < counts.present:
             self.refuse_others(is_finite(self.c), "numeric")
         to = "BIGINT" if counts.whole else "DOUBLE"
-        return Settled("numeric", f"TRY_CAST({self.c} AS {to})", integral=counts.whole)
+        return Settled(
+            "numeric",
+            f"TRY_CAST({self.c} AS {to})",
+            integral=counts.whole,
+            is_rounded=bool(counts.past_exact) and not counts.whole,
+        )
 
     def boolean(self, counts: Texts) -> Settled:
         if counts.booleans < counts.present:  # 0 and 1 are booleans only where the caller says so
@@ -113,11 +131,17 @@ class _Column:
     def datetime(self, counts: Texts) -> Settled:
         if counts.moments < counts.present:
             self.refuse_others(is_moment(self.c), "datetime")
-        return Settled("datetime", f"make_timestamp(epoch_us(TRY_CAST({self.c} AS TIMESTAMPTZ)))")
+        return Settled("datetime", f"make_timestamp(epoch_us({times.moment(self.c)}))")
 
     def strings(self, counts: Texts) -> Settled:
         if counts.present and self.table.kinds[self.place] == "open" and counts.numbers * 2 >= counts.present:
-            self.warn_of_mixture(counts)
+            self.warn_of_mixture("mixed_numbers", counts.present - counts.numbers, counts, is_number(self.c), "numbers")
+        elif counts.present and counts.moments * 2 >= counts.present:
+            self.warn_of_mixture("mixed_times", counts.present - counts.moments, counts, is_moment(self.c), "times")
+        elif counts.present and self.table.kinds[self.place] == "open" and counts.booleans * 2 >= counts.present:
+            words = f"lower({self.c}) IN ('true', 'false')"
+            others = counts.present - counts.booleans
+            self.warn_of_mixture("mixed_booleans", others, counts, words, "true or false")
         if counts.spaced:
             self.warn("surrounding_spaces", f"{counts.spaced} values begin or end with a space, which is kept")
         # Open texts that are all of one kind but not of it (all `inf`) were not counted with the strings.
@@ -145,13 +169,13 @@ class _Column:
             message = f"{self.where(row)}: {value} is not {_TYPE_NOUNS[type]}"
             raise UnreadableTable(message, line=self.table.line_of(row), column=self.table.names[self.place])
 
-    def warn_of_mixture(self, counts: Texts) -> None:
-        found = self.first_other(is_number(self.c))
+    def warn_of_mixture(self, code: str, others: int, counts: Texts, test: str, noun: str) -> None:
+        """Warn that a column is no longer of a kind because of some values, most being of it."""
+        found = self.first_other(test)
         if found is not None:
             row, value = found
-            others = f"{counts.present - counts.numbers} of {counts.present} values are not numbers"
-            first = f"the first is {value}, {self.where(row)}"
-            self.warn("mixed_numbers", f"{others} ({first}); if they stand for no value, name them in `missing`")
+            message = f"{others} of {counts.present} values are not {noun} (the first is {value}, {self.where(row)})"
+            self.warn(code, f"{message}; if they stand for no value, name them in `missing`")
 
     def warn(self, code: str, message: str) -> None:
         self.warnings.append(warning(self.table.names[self.place], code, message))

@@ -1,13 +1,17 @@
 """Column names: none empty, none twice, and a warning for each that had to change."""
 
+import re
 from collections.abc import Sequence
 
 from store.tabular.declarations import warning
 
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+
 
 def settle_names(given: Sequence[str]) -> tuple[tuple[str, ...], list[dict[str, str]]]:
     """Unique names for a header's cells: `a`, `a` become `a`, `a_2`; an empty one becomes `column_3` by its place."""
-    stripped = [name.strip() for name in given]
+    cleaned = [_CONTROL.sub(" ", name) for name in given]
+    stripped = [name.strip() for name in cleaned]
     taken = set(stripped)  # a name that stands in the file is never given to another column
     seen: set[str] = set()
     last: dict[str, int] = {}  # where counting goes on, so that 10,000 equal names take 10,000 steps
@@ -29,4 +33,8 @@ def settle_names(given: Sequence[str]) -> tuple[tuple[str, ...], list[dict[str, 
         seen.add(name)
         taken.add(settled)
         names.append(settled)
+    for settled, before, after in zip(names, given, cleaned, strict=True):
+        if before != after and before.strip() != after.strip():
+            message = "control characters in the name, which no request could spell, are spaces now"
+            warnings.append(warning(settled, "control_characters", message))
     return tuple(names), warnings

@@ -2,7 +2,9 @@
 """JSON lines into DuckDB: every line checked here, where the line is known, then handed over in a plain form."""
 
 import csv
+import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,7 +99,19 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise UnreadableTable(f"line {line} is not JSON: {error.msg}", line=line) from None
             if not isinstance(record, dict):
                 raise UnreadableTable(f"line {line} is no JSON object", line=line)
+            # The parser takes the last of equal names without a word; as it writes the line, their quotes are gone.
+            if content.count(b'"') != orjson.dumps(record).count(b'"') and (name := _doubled(content)) is not None:
+                raise UnreadableTable(f"line {line}: {name!r} stands there twice", line=line, column=name)
             yield line, record
+
+
+def _doubled(content: bytes) -> str | None:
+    """Return the first name of the object that stands in it more than once."""
+
+    def pairs_of(pairs: list[tuple[str, Any]]) -> list[str]:
+        return [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+
+    return next(iter(json.loads(content, object_pairs_hook=pairs_of)), None)
 
 
 def _cell(value: Any, missing: set[str]) -> str:

@@ -18,7 +18,9 @@ from store.tabular.parquet_footer import BrokenFooter, read_footer
 _TEXT_SHARE = 8  # a digit and a comma in CSV are eight bytes in memory; a text takes what it takes
 
 _WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
-_REAL = {"UBIGINT", "HUGEINT", "UHUGEINT", "FLOAT", "DOUBLE"}
+_WIDE = {"UBIGINT", "HUGEINT", "UHUGEINT"}  # whole numbers that may be past 64 bits
+_REAL = {"FLOAT", "DOUBLE"}
+_WHOLE_DECIMAL = re.compile(r"DECIMAL\(\d+,0\)")
 _TIMES = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
 _LONGEST_REASON = 500  # characters; a name in it may be as long as its sender likes
 _TEXTS = {"VARCHAR", "UUID", "TIME", "TIME WITH TIME ZONE"}
@@ -85,6 +87,13 @@ def _check_text(
 def _column(c: str, name: str, type: str, options: ImportOptions) -> tuple[str, Kind]:
     """The column as one of five types, NaN and the missing markers as NULL."""
     forced = options.types.get(name)
+    if type in _WIDE or _WHOLE_DECIMAL.fullmatch(type):
+        # By way of their digits, which the typing reads as exactly as they can be stored.
+        return (
+            (f"CAST({c} AS VARCHAR) AS {c}", "number")
+            if forced in (None, "numeric")
+            else (_text(c, c, options), "string")
+        )
     if type in _WHOLE | _REAL or type.startswith("DECIMAL"):
         number = f"CAST({c} AS {'BIGINT' if type in _WHOLE else 'DOUBLE'})"
         if type in ("FLOAT", "DOUBLE"):

@@ -15,10 +15,9 @@ import pytest
 
 from service import access, strict_json
 from service.problems import Problem
-from service.serving import instances
 from store import ids, models, pages
 from store.errors import BadCursor, UnreadableTable
-from store.tabular import ImportOptions, csv_dialect, csv_walk, import_table, naming
+from store.tabular import ImportOptions, csv_dialect, csv_walk, import_table, naming, times
 
 LARGE = 1 << 20
 SMALL = LARGE >> 4
@@ -94,7 +93,7 @@ PARSERS: dict[str, Callable[[str, Path], Any]] = {
     "a JSON body of a text": lambda text, _: strict_json.parse(b'{"a":"' + text.encode() + b'"}'),
     "a JSON body of a number": lambda text, _: strict_json.parse(b'{"a":' + text.encode() + b"}"),
     "types of columns": lambda text, _: strict_json.parse_parameter("types", text),
-    "a time": lambda text, _: instances._microseconds(text),
+    "a time": lambda text, _: times.microseconds(text),
     "a request id": lambda text, _: access.request_id({"HTTP_X_REQUEST_ID": text}),
     "a host": lambda text, _: access._check_browser({"HTTP_HOST": text}),
     "an id": lambda text, _: ids.is_id(text),

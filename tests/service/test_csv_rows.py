@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 
 import duckdb
 import pytest
@@ -10,8 +11,8 @@ import torch
 from learning.columns import CategoricalColumn, NumericColumn
 from service.problems import Invalid
 from service.serving import csv_rows
-from service.serving.tables import table_of, texts, time_of
-from store.tabular.counting import is_finite, is_moment
+from service.serving.tables import table_of, texts
+from store.tabular.counting import is_finite
 
 
 def test_a_text_that_a_spreadsheet_would_run_is_defused() -> None:
@@ -24,39 +25,6 @@ def test_a_text_that_a_spreadsheet_would_run_is_defused() -> None:
         ["'-y", "-2.0"],
         ["plain", "-3.0"],
     ]
-
-
-TIMES = [
-    *("2026-01-31", "2026/1/5", "2026-1-5T9:05:06Z", "2026-01-05 1:00", "2026-01-05 10:00:00.5+02:30", "2026-02-30"),
-    *("2026-01-31T12:00:00.1234567Z", "2026-01-31 12:00:00.9999999", "2026-01-05T10:00:60", "2026-13-05", "2026/01-05"),
-    *("2026-01-05 10:00+02", "2026-01-05 10:00 +02", "2026-01-05 10:00+0230", "12026-01-05", "1969-12-31", "x", "2026"),
-    *(
-        "2026-01-05T10:00 Z",
-        "2026-01-05 10",
-        "2026-01-05T10:00-01:30",
-        "9999-12-31",
-        "0001-01-01",
-        "2026-01-05 25:00",
-        "2026-01-05T10:00Z",
-        "2026-01-05T10:00:00-0130",
-    ),
-]
-
-
-# An import takes no offset behind minutes, and JSON does: here it is taken, and means what it means behind seconds.
-WITHOUT_SECONDS = {"2026-01-05 10:00+02", "2026-01-05 10:00+0230", "2026-01-05T10:00-01:30", "2026-01-05T10:00Z"}
-
-
-def test_a_time_is_what_it_is_in_a_dataset() -> None:
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone='UTC'")
-        connection.execute("CREATE TABLE t AS SELECT unnest(?) AS c", [TIMES])
-        rows = connection.execute(f"SELECT CASE WHEN {is_moment('c')} THEN epoch_us(c::TIMESTAMPTZ) END FROM t")
-        imported = dict(zip(TIMES, (row[0] for row in rows.fetchall()), strict=True))
-    for text in WITHOUT_SECONDS:
-        imported[text] = time_of(f"{text[:16]}:00{text[16:]}")
-        assert imported[text] is not None
-    assert {text: time_of(text) for text in TIMES} == imported
 
 
 NUMERALS = [
@@ -102,3 +70,20 @@ def test_a_category_that_reads_as_missing_is_one_where_it_was_learned() -> None:
     plain = table_of(column, [{"name": "c", "type": "categorical", "categories": ["x"]}], 3)["c"]
     assert known.codes.tolist() == [0, -1, 2]
     assert plain.codes.tolist() == [-1, -1, 2]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_blank_line_of_a_single_column_is_a_missing_value(end: str) -> None:
+    inputs = [{"name": "x", "type": "numeric"}]
+    body = end.join(["", "x", "", "1", "", "3", "", "", "4", ""]).encode()
+    (rows,) = csv_rows.slices(body, inputs, 100, 100)
+    assert [None if math.isnan(value) else value for value in rows["x"].values.tolist()] == [1, None, 3, None, None, 4]
+    with pytest.raises(Invalid) as refusal:
+        next(csv_rows.slices(body.replace(b"3", b"wrong"), inputs, 100, 100))
+    assert list(refusal.value.errors) == ["instances.2.x"]
+
+
+def test_blank_line_of_several_columns_is_nothing() -> None:
+    inputs = [{"name": "x", "type": "numeric"}, {"name": "y", "type": "numeric"}]
+    (rows,) = csv_rows.slices(b"x,y\n1,2\n\n3,4\n", inputs, 100, 100)
+    assert rows["x"].values.tolist() == [1, 3]

@@ -26,6 +26,9 @@ class Desk:
         duckdb.sql(f"COPY ({query}) TO '{self.file}' (FORMAT parquet)")
         return import_table(self.file, "parquet", ImportOptions(**options), self.stored)
 
+    def parquet_file(self, content: bytes, **options: Any) -> ImportedTable:
+        return self._import(content, "parquet", options)
+
     def rows(self) -> list[list[Any]]:
         return read_rows(self.stored, 1_000_000, 0)
 
