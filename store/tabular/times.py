@@ -25,7 +25,7 @@ def microseconds(text: str) -> float | None:
     if found is None:
         return None
     year, month, day, other_month, other_day, hour, minute, second, fraction, offset = found.groups()
-    midnight = hour == "24" and not int(minute) and not int(second or 0) and not int(fraction or 0)
+    midnight = hour == "24" and not int(minute) and not int(second or 0) and not int((fraction or "0")[:6])
     clock = f"{0 if midnight else int(hour or 0):02d}:{minute or '00'}:{second or '00'}.{(fraction or '')[:6]:0<6}"
     date = f"{year}-{int(month or other_month):02d}-{int(day or other_day):02d}"
     try:

@@ -11,7 +11,7 @@ import pytest
 from pyarrow import ipc
 from werkzeug.test import TestResponse
 
-from service.serving.tables import time_of
+from store.tabular.times import microseconds
 from tests.service.arrow_streams import stream_of
 from tests.service.callers import Caller
 
@@ -152,7 +152,9 @@ def test_arrow_columns_may_have_many_types(
         place = table.column_names.index(name)
         column = table.column(name)
         if name == "sold_at":
-            column = pa.array([time_of(text) for text in column.to_pylist()]).cast("int64").cast(pa.timestamp("us"))
+            column = (
+                pa.array([microseconds(text) for text in column.to_pylist()]).cast("int64").cast(pa.timestamp("us"))
+            )
         if pa.types.is_dictionary(type):
             column = column.combine_chunks().dictionary_encode().cast(type)
         table = table.set_column(place, name, column.cast(type))
