@@ -74,6 +74,10 @@ class Pins:
             if gone and not _alive(tx, key):
                 raise BlobLost(key)
 
+    def forget(self, key: str) -> None:
+        """A row names it for certain: a long attempt is to remember only what is left."""
+        self._pins = [pin for pin in self._pins if pin.key != key]
+
     def give_up(self, tx: Connection) -> None:
         """End all pins that are left, and have the bytes deleted unless others need them."""
         ids = [pin.id for pin in self._pins]

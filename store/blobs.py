@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 KEY = re.compile(r"sha256/[0-9a-f]{2}/[0-9a-f]{62}(-[0-9a-f]{12})?")
 CHUNK = 1 << 20
+_REASON = 300  # letters of what the library says, for the log
 _MARK = "learnd-store"
 _NO_BLOB = "sha256/00/" + "0" * 62
 # What one request to an object store carries at most, so that one that is slow and well answers within its time-out.
@@ -267,4 +268,5 @@ def _answers(key: str) -> Iterator[None]:
         except FileNotFoundError:
             raise BlobMissing(key) from None
         except (BaseError, ConnectionError, TimeoutError) as error:
-            raise BlobsAway(f"blob {key}: {type(error).__name__}") from error
+            reason = str(error).partition("\n")[0][:_REASON]
+            raise BlobsAway(f"blob {key}: {type(error).__name__}: {reason}") from error

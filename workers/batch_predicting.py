@@ -187,6 +187,7 @@ class _Attempt:
         with self._stored(lambda out: write_part(self._held, first, out)) as blob:
             part = Part(first, rows, blob)
             self._heart.requested = self._patiently(lambda: self._write(lambda tx: self._add(tx, part)))
+        self._pins.forget(part.blob)
         self._parts.append(part)
         self._held.clear()
         self._kept_at = time.monotonic()

@@ -206,6 +206,7 @@ class _Attempt:
         except Unavailable as reason:
             log.warning("a checkpoint could not be written", run=self._claim.run_id, reason=str(reason))
             return
+        self._pins.forget(checkpoint.blob)
         reporter.written(report)
 
     def _put_checkpoint(self, reporter: Reporter, pulse: Pulse) -> Checkpoint:
