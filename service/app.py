@@ -42,6 +42,7 @@ from service.streaming import Streams
 from store.blobs import Blobs
 from store.database import Database
 from store.settings import Settings
+from store.sweeping import ABANDONED_SECONDS
 from store.tabular import import_processes
 from store.tabular.import_processes import ImportProcesses, Limits
 
@@ -123,6 +124,7 @@ def create_application(settings: Settings) -> Application:
     app = create_app(settings)
     made: parts.Parts = app.extensions["learnd"]
     import_processes.start()
+    made.blobs.sweep(ABANDONED_SECONDS)  # what died on this machine; the reconciler may be on another
     return Application(
         wsgi=app,
         folder=made.blobs.scratch,

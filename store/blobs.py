@@ -5,6 +5,7 @@ order, from any number of processes, is harmless.
 """
 
 import hashlib
+import math
 import re
 import shutil
 import time
@@ -199,11 +200,17 @@ class Blobs:
         path.unlink(missing_ok=True)
 
     def sweep(self, older_than: float) -> int:
-        """Removes temporary files last written over `older_than` seconds ago, left by processes that died; how many."""
+        """Remove what was last written over `older_than` seconds ago on its way in, left by processes that died.
+
+        Return how many files, and folders of imports.
+        """
         limit = time.time() - older_than
-        old = [path for path in self.scratch.iterdir() if path.is_file() and path.stat().st_mtime < limit]
+        old = [path for path in self.scratch.iterdir() if _last_written(path) < limit]
         for path in old:
-            path.unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         return len(old)
 
     def old(self, older_than: float) -> list[str]:
@@ -229,6 +236,14 @@ def _pieces(remote: ObjectStore, key: str) -> Iterator[bytes]:
         size = obstore.head(remote, key)["size"]
         for first in range(0, size, _PART):
             yield obstore.get_range(remote, key, start=first, end=min(first + _PART, size)).to_bytes()
+
+
+def _last_written(path: Path) -> float:
+    """Return when something was last written at or below the path; no time at all if it has just gone."""
+    try:
+        return max(each.lstat().st_mtime for each in (path, *([] if path.is_symlink() else path.rglob("*"))))
+    except FileNotFoundError:
+        return math.inf
 
 
 def _chunks(content: bytes | Path | Iterable[memoryview]) -> Iterator[bytes | memoryview]:

@@ -45,7 +45,7 @@ class Limits:
     columns: int
     bytes: int
     memory_bytes: int = 1 << 30
-    seconds: float = 30.0
+    seconds: float = 60.0  # 10,000 columns of two rows take 12
     seconds_per_byte: float = 1 / (2 * _MEBIBYTE)
     wall_seconds: float = 840.0
 

@@ -131,6 +131,23 @@ def test_only_old_temporary_files_are_swept(tmp_path):
     assert blobs.get(key) == b"kept"
 
 
+def test_folders_that_an_import_left_are_swept_once_nothing_in_them_is_new(tmp_path):
+    blobs = Blobs(f"file://{tmp_path}", tmp_path)
+    left, at_work = blobs.scratch / "left", blobs.scratch / "at_work"
+    for folder in (left, at_work):
+        (folder / "tmp" / "spill").mkdir(parents=True)
+        for file in ("table", "tmp/rewritten.csv", "tmp/spill/duckdb_temp_storage-0.tmp"):
+            (folder / file).write_bytes(b"x")
+        for path in (folder, *folder.rglob("*")):
+            os.utime(path, (0, 0))
+    (at_work / "tmp" / "spill" / "duckdb_temp_storage-1.tmp").write_bytes(b"x")
+    (blobs.scratch / "link").symlink_to(at_work)
+    os.utime(blobs.scratch / "link", (0, 0), follow_symlinks=False)
+    assert blobs.sweep(3600) == 2
+    assert sorted(path.name for path in blobs.scratch.iterdir()) == ["at_work"]
+    assert (at_work / "table").exists()
+
+
 def test_what_is_no_key_of_ours_never_reaches_the_disk(blobs):
     whole = "sha256/ab/" + "c" * 62
     for key in (
