@@ -45,7 +45,7 @@ class Carried:
         with safe_open(path, framework="pt") as file:
             header = json.loads(file.metadata()["learnd"])
         self.features = header["preprocessing"]["features"]
-        self.clamped = header["preprocessing"]["scaling"] != "none"
+        self.farthest = 1e15 if header["preprocessing"]["scaling"] == "none" else 1e6
         self.target = header["target"]
         self.network = network_of(header["network"]["layers"], load_file(path))
 
@@ -73,8 +73,7 @@ class Carried:
         """The scaled value, and 1 where it is missing, as far as the network was given them."""
         there = values.isfinite()
         scaled = (torch.where(there, values, number["fill"]) - number["shift"]) / number["scale"]
-        if self.clamped:
-            scaled = scaled.clamp(-1e6, 1e6)
+        scaled = scaled.clamp(-self.farthest, self.farthest)
         if number["clipped"]:
             scaled = scaled / (1 + (scaled / 3).square()).sqrt()
         return [scaled] * number["valued"] + [~there] * number["flagged"]

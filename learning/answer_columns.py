@@ -32,7 +32,8 @@ def answer_columns(
 ) -> dict[str, Column]:
     """The columns of N answers, in order; an `interval` needs the `calibration`, and probabilities a target of classes.
 
-    A label is coded by the target's classes, whatever classes these rows have; a yes or no by False and True.
+    A label is coded by the target's classes, whatever classes these rows have; a yes or no by False and True. A row
+    that has no answer is missing in all of them.
     """
     found = dict(_predictions(prediction))
     target = prediction.target
@@ -42,7 +43,18 @@ def answer_columns(
     if interval is not None:
         assert calibration is not None, "who asks for an interval has looked whether there is one"
         found |= _within(target, calibration, prediction, interval)
-    return found
+    rows = prediction.overflowed()
+    return {name: _without(column, rows) for name, column in found.items()} if rows else found
+
+
+def _without(column: Column, rows: list[int]) -> Column:
+    if isinstance(column, CategoricalColumn):
+        codes = column.codes.clone()
+        codes[rows] = -1
+        return CategoricalColumn(codes, column.values)
+    values = column.values.clone()
+    values[rows] = torch.nan
+    return type(column)(values)
 
 
 def spelled(value: Value) -> str:

@@ -1,5 +1,6 @@
 """A trained network with its own preprocessing, or several that answer together: raw columns in, answers out."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +35,14 @@ class Prediction:
         """Of the rows one by one."""
         rows = self.outputs.shape[0]
         return [self] if rows == 1 else [Prediction(self.target, self.outputs[row : row + 1]) for row in range(rows)]
+
+    def overflowed(self) -> list[int]:
+        """Return the rows that have no answer: inside the network a number was past float32."""
+        numbers = self.outputs.numpy()
+        if numbers.size and -math.inf < numbers.min() and numbers.max() < math.inf:  # false of NaN
+            return []
+        rows: list[int] = self.outputs.isfinite().all(1).logical_not().nonzero().flatten().tolist()
+        return rows
 
     def values(self) -> Tensor:
         """[N, T] float64: a regression's numbers, in their own units."""

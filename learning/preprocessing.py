@@ -35,6 +35,8 @@ from learning.specs import EmbeddingSpec
 # No train row of fewer than 10^12 lies this many deviations out (the farthest of n lies under √n), so that the bound
 # touches only a later row that would overflow float32 inside the network.
 FARTHEST = 1e6
+# Numbers that are not scaled are held where a sum of their squares, as layer normalization takes it, is within float32.
+FARTHEST_UNSCALED = 1e15
 BLOCK = 65_536  # rows encoded at a time: bounds the float64 copies, and an elementwise operation does not mind
 
 
@@ -148,8 +150,7 @@ class Preprocessing:
         if values is not None:
             there = values.isfinite()
             scaled = torch.where(there, values, plan.fill).sub_(plan.shift).div_(plan.scale)
-            if self.scaling != "none":
-                scaled.clamp_(-FARTHEST, FARTHEST)
+            scaled.clamp_(-self.farthest, self.farthest)
             if plan.clips:
                 scaled = torch.where(plan.clipped, smooth_clip(scaled), scaled)
             if plan.plain:
@@ -165,6 +166,11 @@ class Preprocessing:
             if len(plan.embedded):
                 inputs[:, -len(plan.embedded) :] = _chosen(picked, plan.embedded)
         return inputs
+
+    @property
+    def farthest(self) -> float:
+        """How far from zero a number may be that the network is given."""
+        return FARTHEST_UNSCALED if self.scaling == "none" else FARTHEST
 
     @cached_property
     def _units(self) -> tuple[Any, Any]:
@@ -190,7 +196,7 @@ class Preprocessing:
             (place, [start + index for index in feature.vocabulary.codes], next(indices) if feature.embedding else None)
             for place, (feature, start) in zip(plan.code_at.tolist(), plan.categorical, strict=True)
         ]
-        return RowEncoding(numbers, codes, self.width, None if self.scaling == "none" else FARTHEST)
+        return RowEncoding(numbers, codes, self.width, self.farthest)
 
     def to_json(self) -> dict[str, Any]:
         fitted = [feature.to_json() for feature in self.fitted]

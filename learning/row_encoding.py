@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import sub, truediv
 
-import torch
-
 from learning.cells import Row
 from learning.numeric import Number
 from learning.scaling import CLIP
@@ -19,14 +17,14 @@ from learning.scaling import CLIP
 
 @dataclass(frozen=True)
 class RowEncoding:
-    """Where each number's inputs stand among `width`; `farthest` is None where numbers stay as they are."""
+    """Where each number's inputs stand among `width`; none of them is farther than `farthest` from zero."""
 
     numbers: Sequence[tuple[int, Number, int, int]]  # place in the row, the number, the places of its value and flag
     codes: Sequence[
         tuple[int, Sequence[int], int | None]
     ]  # place in the row, what each code picks, and for an index where
     width: int
-    farthest: float | None
+    farthest: float
 
     def encode(self, row: Row) -> "array[float]":
         """[width] float32."""
@@ -41,7 +39,7 @@ class RowEncoding:
     @cached_property
     def most(self) -> float:
         """What a scaled number is at most, and its negative at least, where it is not missing and not drawn in."""
-        return torch.finfo(torch.float32).max if self.farthest is None else self.farthest
+        return self.farthest
 
     @cached_property
     def scales(self) -> tuple[Sequence[float], Sequence[float]] | None:
@@ -63,7 +61,7 @@ class RowEncoding:
                     inputs[flag_at] = 1.0
             if number.valued:
                 scaled = (value - number.shift) / number.scale
-                if farthest is not None and not -farthest <= scaled <= farthest:
+                if not -farthest <= scaled <= farthest:
                     scaled = math.copysign(farthest, scaled)
                 if number.clipped:
                     part = scaled / CLIP

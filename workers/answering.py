@@ -151,4 +151,5 @@ def _stored(parts: Sequence[Column]) -> StoredColumn:
     if any(isinstance(value, str) for value in first.values):
         return StoredColumn("categorical", codes, tuple(map(str, first.values)))
     whole = all(isinstance(value, int) for value in first.values)
-    return StoredColumn("numeric", np.array(first.values, dtype=np.float64)[codes], integral=whole)
+    numbers_of_classes = np.array([*first.values, np.nan], dtype=np.float64)  # a missing one's code, -1, takes the last
+    return StoredColumn("numeric", numbers_of_classes[codes], integral=whole)

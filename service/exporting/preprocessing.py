@@ -19,7 +19,7 @@ import numpy as np
 from learning.datetimes import COURSES, PERIODS, YEAR
 from learning.features import CategoricalFeature, DatetimeFeature, Feature, NumericFeature
 from learning.numeric import Number
-from learning.preprocessing import FARTHEST, Preprocessing
+from learning.preprocessing import Preprocessing
 from learning.scaling import CLIP
 from learning.vocabulary import Vocabulary
 from service.exporting.graph import DOUBLE, STRING, Graph
@@ -55,13 +55,13 @@ class RawFeatures:
         categorical = [each for each in preprocessing.fitted if isinstance(each, CategoricalFeature)]
         indices = {feature.name: self._index(feature) for feature in categorical}
         parts = [
-            *(self._scaled(numeric, preprocessing.scaling != "none") if numeric else []),
+            *(self._scaled(numeric, preprocessing.farthest) if numeric else []),
             *(self._one_hot(indices[each.name], each.width) for each in categorical if each.embedding is None),
         ]
         dense = self._in_order(self._beside(parts), _order(preprocessing.fitted)) if parts else None
         return Encoded(dense, tuple(indices[each.name] for each in categorical if each.embedding is not None))
 
-    def _scaled(self, features: Sequence[NumericFeature | DatetimeFeature], clamped: bool) -> list[str]:
+    def _scaled(self, features: Sequence[NumericFeature | DatetimeFeature], farthest: float) -> list[str]:
         """The values that have an input, and the flags of those missing, each float32 and beside one another."""
         graph, numbers = self._graph, list(chain.from_iterable(feature.numbers for feature in features))
         values = self._raw(features)
@@ -70,8 +70,7 @@ class RawFeatures:
         filled = graph.add("Where", there, values, self._row([each.fill for each in numbers], "fill"))
         scaled = graph.add("Sub", filled, self._row([each.shift for each in numbers], "middle"))
         scaled = graph.add("Div", scaled, self._row([each.scale for each in numbers], "spread"))
-        if clamped:
-            scaled = graph.add("Clip", scaled, graph.number(-FARTHEST), graph.number(FARTHEST))
+        scaled = graph.add("Clip", scaled, graph.number(-farthest), graph.number(farthest))
         scaled = self._clipped(scaled, numbers)
         parts = []
         if any(number.valued for number in numbers):

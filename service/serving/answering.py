@@ -17,8 +17,10 @@ from service import answers
 from service.problems import Invalid
 from service.serving import csv_rows
 from service.serving.slices import Rows, rows_at_once
+from service.serving.tables import MOST_ERRORS
 
 MOST_BYTES = 256 << 20  # of an answer
+_NO_ANSWER = "values that this network can answer: of these, it computes numbers that are past float32"
 
 # The rows that came, so many at a time, for a model of these inputs; it may be called again.
 Reader = Callable[[Inputs, int], Iterator[Rows]]
@@ -37,15 +39,25 @@ class Options:
 def predictions(model: Model | MeanModel, rows: Reader) -> Generator[Prediction, None, None]:
     """One for each slice. Of requests that have several, two are answered at a time."""
     slices = iter(rows(model.inputs, rows_at_once(model)))
-    first = model.predict(next(slices))
+    first = _checked(model.predict(next(slices)))
     second = next(slices, None)
     yield first
     if second is None:
         return
+    rows_before = len(first.outputs)
     with _long:
-        yield model.predict(second)
-        for each in slices:
-            yield model.predict(each)
+        for each in chain((second,), slices):
+            found = _checked(model.predict(each), rows_before)
+            rows_before += len(found.outputs)
+            yield found
+
+
+def _checked(prediction: Prediction, rows_before: int = 0) -> Prediction:
+    """Return the prediction. Raise Invalid for rows that have no answer."""
+    rows = prediction.overflowed()
+    if rows:
+        raise Invalid({f"instances.{rows_before + row}": _NO_ANSWER for row in rows[:MOST_ERRORS]})
+    return prediction
 
 
 def json(model: Model | MeanModel, rows: Reader, options: Options, by: Mapping[str, Any]) -> list[bytes]:
@@ -136,7 +148,8 @@ def _whole(parts: Sequence[Column]) -> Column:
 
 
 def told(prediction: Prediction, calibration: Calibration | None, options: Options) -> dict[str, Any]:
-    """The answer, all but by which model it is; call `check` before."""
+    """The answer, all but by which model it is; call `check` before. Raises Invalid for rows that have no answer."""
+    _checked(prediction)
     outcomes = prediction.target.outcomes
     found: dict[str, Any] = {"predictions": prediction.answers()}
     if options.probabilities:

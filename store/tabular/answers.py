@@ -112,11 +112,11 @@ def _writing(out: Path, opened: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConne
 
 def _expression(c: str, column: StoredColumn) -> str:
     if column.type == "boolean":
-        return f"CAST({c} AS BOOLEAN)"
+        return f"CASE WHEN {c} >= 0 THEN CAST({c} AS BOOLEAN) END"
     if column.categories is not None:
         return f"{files.texts(map(str, column.categories))}[{c} + 1]"
     if column.integral:
-        return f"CAST({c} AS BIGINT)"
+        return f"CAST(nullif({c}, CAST('NaN' AS DOUBLE)) AS BIGINT)"
     return f"nullif({c}, CAST('NaN' AS DOUBLE))"
 
 
