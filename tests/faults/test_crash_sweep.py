@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, union, update
 
-from store import analyses, datasets, runs, tables, tenants
+from store import analyses, belonging, datasets, runs, tables, tenants
 from store.blobs import Blobs
 from store.database import Database
 from store.moments import now
@@ -102,6 +102,7 @@ class Ward:
 
     def is_tidy(self) -> None:
         """What nobody names any more is deleted, and nothing else."""
+        assert belonging.check(self.database, self.blobs, first=True), "as the next API does when it starts"
         forget_pins(self.database, older_than=-1.0)
         purge(self.database, self.blobs, 0.0)
         assert sweep(self.database, self.blobs, older_than=-1.0) == 0, "nothing but the database's own notes is needed"
