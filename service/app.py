@@ -1,6 +1,7 @@
 """The API process, put together: the one place where its parts are made and handed to each other."""
 
 import re
+import tempfile
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -124,6 +125,7 @@ def create_application(settings: Settings) -> Application:
     app = create_app(settings)
     made: parts.Parts = app.extensions["learnd"]
     import_processes.start()
+    tempfile.tempdir = str(made.blobs.scratch)  # where a form's file waits: /tmp may be small, or memory
     made.blobs.sweep(ABANDONED_SECONDS)  # what died on this machine; the reconciler may be on another
     return Application(
         wsgi=app,

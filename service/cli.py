@@ -14,8 +14,10 @@ from service import demonstration
 from service.exposure import Exposed
 from service.supervision import supervisor
 from service.supervision.embedded_valkey import NoValkey
+from store.durable import close_to_others
 from store.errors import Unavailable
 from store.migrating import upgrade
+from store.processes import keep_files_private
 from store.schema import WrongSchema
 from store.settings import Settings
 
@@ -43,6 +45,7 @@ _QUEUES = click.option("--queues", callback=_checked, help="Runs that are taken:
 @click.version_option(version("learnd"), message="%(version)s")
 def main() -> None:
     """The learn daemon: trains feed-forward neural networks on tables of examples and serves their predictions."""
+    keep_files_private()
 
 
 @main.command()
@@ -75,6 +78,7 @@ def migrate() -> None:
     settings = _settings()
     if settings.database.startswith("sqlite"):
         settings.data_dir.mkdir(parents=True, exist_ok=True)
+        close_to_others(settings.data_dir)
     try:
         upgrade(settings.database)
     except (Unavailable, WrongSchema) as reason:

@@ -49,6 +49,13 @@ def sync_file(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
+def close_to_others(data_dir: Path) -> None:
+    """Close a data folder to other users, and the database in it, which versions before may have left open."""
+    data_dir.chmod(0o700)
+    for file in data_dir.glob("learnd.db*"):
+        file.chmod(0o600)
+
+
 def sync_folder(folder: Path) -> None:
     """A rename is only kept by a power cut once the folder that holds the name is synced too."""
     handle = os.open(folder, os.O_RDONLY)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 _PROC = Path("/proc")
 _PR_SET_PDEATHSIG = 1
+PRIVATE_UMASK = 0o077
 _DEAD = ("Z", "X", "x")  # a zombie holds its pid and nothing else
 
 
@@ -48,6 +49,11 @@ class ProcessIdentity:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         return cls(**value)
+
+
+def keep_files_private() -> None:
+    """Let nobody but this user read what this process, and those that it starts, write from now on."""
+    os.umask(PRIVATE_UMASK)
 
 
 def die_with_parent(with_signal: int = signal.SIGKILL, *, parent: int | None = None) -> bool:

@@ -21,6 +21,7 @@ from service.supervision.embedded_valkey import command, find_server, private_fo
 from service.supervision.signals import Signals
 from service.supervision.supervised import Supervised
 from store import belonging
+from store.durable import close_to_others
 from store.migrating import upgrade
 from store.schema import WrongSchema
 from store.settings import Settings
@@ -113,6 +114,7 @@ def _locked(data_dir: Path) -> Iterator[Path]:
     """The data folder, made if missing, for one supervisor alone."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        close_to_others(data_dir)
         file = (data_dir / "lock").open("w")
     except OSError as error:
         raise CannotStart(f"cannot use the folder {data_dir}: {error.strerror}; see --data-dir") from None

@@ -32,6 +32,29 @@ def test_each_part_is_locked_down(name):
     assert OURS[name]["cap_drop"] == ["ALL"]
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_each_part_is_bounded(name):
+    assert OURS[name]["mem_limit"]
+    assert OURS[name]["pids_limit"]
+    assert all("size=" in each for each in OURS[name]["tmpfs"])
+
+
+def test_every_part_of_others_is_bounded():
+    assert all("mem_limit" in part for part in COMPOSE["services"].values())
+
+
+def test_no_password_has_a_default():
+    content = (ROOT / "docker-compose.yml").read_text()
+    named = set(re.findall(r"\$\{(\w*(?:PASSWORD|KEY))(:.)", content))
+    assert {name for name, _ in named} == {"POSTGRES_PASSWORD", "VALKEY_PASSWORD", "LEARND_BOOTSTRAP_KEY"}
+    assert {rule for _, rule in named} == {":?"}
+
+
+def test_the_broker_asks_for_its_password():
+    assert "--requirepass" in COMPOSE["services"]["valkey"]["command"][-1]
+    assert ":${VALKEY_PASSWORD" in COMPOSE["x-learnd"]["environment"]["LEARND_REDIS_URL"]
+
+
 def test_all_that_wait_for_a_part_wait_for_one_that_says_when_it_is_ready():
     for part in COMPOSE["services"].values():
         for other, condition in part.get("depends_on", {}).items():

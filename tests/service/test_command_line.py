@@ -1,6 +1,7 @@
 """The `learnd` command as somebody types it: what goes where, and how it ends."""
 
 import fcntl
+import os
 import socket
 import subprocess
 import sys
@@ -146,3 +147,14 @@ def test_a_first_key_that_could_be_guessed_is_refused_before_anything_starts(tmp
     answer = up(tmp_path, "--port", 0)
     assert (answer.returncode, answer.stdout) == (1, "")
     assert answer.stderr.splitlines()[0] == "Error: LEARND_BOOTSTRAP_KEY is to have at least 24 characters"
+
+
+def test_a_migrated_folder_is_closed_to_others(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o755)
+    (folder / "learnd.db").touch(mode=0o644)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LEARND_")}
+    learnd = [sys.executable, "-m", "service", "migrate"]
+    subprocess.run(learnd, env=environment | {"LEARND_DATA_DIR": str(folder)}, check=True)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert all(not file.stat().st_mode & 0o077 for file in folder.iterdir())
