@@ -11,7 +11,16 @@ import duckdb
 from store.durable import room_needed, tells_of_no_room
 from store.errors import Full, UnreadableTable
 from store.tabular import csv_table, files, ndjson_table, parquet_table, sandbox
-from store.tabular.declarations import COLUMN_TYPES, EXACT, Format, ImportedTable, ImportOptions, RawTable, warning
+from store.tabular.declarations import (
+    COLUMN_TYPES,
+    DEFAULT_MISSING,
+    EXACT,
+    Format,
+    ImportedTable,
+    ImportOptions,
+    RawTable,
+    warning,
+)
 from store.tabular.inference import Settled, settle
 from store.tabular.profiling import profile
 from store.tabular.reading import DESCRIPTION_KEY, Described
@@ -85,7 +94,20 @@ def _store(
     found = profile(connection, out, table.names, columns, rows)
     rounded = [name for name, column in zip(table.names, columns, strict=True) if column.is_rounded]
     large = [c["name"] for c in found if c.get("integer") and max(abs(c["min"]), abs(c["max"])) > EXACT]
-    return ImportedTable(rows, found, table.warnings + warnings + _rounded(dict.fromkeys([*large, *rounded])))
+    told = table.warnings + warnings + _rounded(dict.fromkeys([*large, *rounded])) + _own_markers(table.names, options)
+    return ImportedTable(rows, found, told)
+
+
+def _own_markers(names: Sequence[str], options: ImportOptions) -> list[dict[str, str]]:
+    """Tell of texts that mean missing in this file alone: a prediction that sends one means a number or a category."""
+    own = [repr(marker) for marker in options.missing if marker not in DEFAULT_MISSING]
+    if not own:
+        return []
+    message = (
+        f"{', '.join(own)} means a missing value in this file alone: a prediction leaves such a cell empty,"
+        " or sends null"
+    )
+    return [warning(names[0], "own_missing_markers", message)]
 
 
 def _rounded(names: Iterable[str]) -> list[dict[str, str]]:

@@ -197,3 +197,11 @@ def test_the_callers_delimiter_stands(desk):
 def test_thousands_of_equal_names_take_no_long(desk):
     table = desk.csv(",".join(["a"] * 2000) + "\n" + ",".join(["1"] * 2000) + "\n")
     assert [column["name"] for column in table.columns][-1] == "a_2000"
+
+
+def test_markers_of_a_file_alone_are_told_of(desk: Desk) -> None:
+    table = desk.csv("x,y\n-999,1\n2,?\n", missing=("-999", "?", "NA"))
+    assert desk.rows() == [[None, 1], [2, None]]
+    (told,) = [each["message"] for each in table.warnings if each["code"] == "own_missing_markers"]
+    assert told.startswith("'-999', '?' means a missing value in this file alone")
+    assert not [each for each in desk.csv("x,y\n1,2\n").warnings if each["code"] == "own_missing_markers"]
