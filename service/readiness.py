@@ -40,11 +40,14 @@ class Check:
         self._looked_at: float | None = None
         self._looking: threading.Event | None = None
         self._began_at = 0.0
+        self._took = 0.0  # seconds, the last look
 
     def latest(self) -> Finding:
-        """Return the last finding. One that is not fresh begins another look, and waits half a second for it."""
+        """Return the last finding. One that is not fresh begins another look, and waits half a second for
+        it, unless the one before took longer.
+        """
         looking = self.begin()
-        if looking is not None:
+        if looking is not None and self._took < _WAIT_SECONDS:
             looking.wait(max(0.0, self._began_at + _WAIT_SECONDS - time.monotonic()))
         with self._lock:
             if self._looked_at is None:
@@ -70,6 +73,7 @@ class Check:
         finally:
             with self._lock:
                 self._works, self._looked_at, self._looking = works, time.monotonic(), None
+                self._took = self._looked_at - self._began_at
             looking.set()
 
 
