@@ -1,10 +1,8 @@
 """What a run would need against what there is: a run that eats the machine is refused before it is queued."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from learning.categorical import UNITS
@@ -14,11 +12,11 @@ from learning.specs import EmbeddingSpec, NetworkSpec, members_of
 from learning.vocabulary import LIMIT, MOST
 from service.problems import Invalid
 from store.datasets import Dataset
+from store.memory import limit
 from store.settings import Settings
 
 _WRITTEN_A_SECOND = 100 << 20  # bytes, which any disk that one would train on takes
 _FLOAT = 4  # bytes
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def check(spec: Mapping[str, Any], dataset: Dataset, rows: Mapping[str, int], outputs: int, settings: Settings) -> int:
@@ -41,7 +39,8 @@ def check(spec: Mapping[str, Any], dataset: Dataset, rows: Mapping[str, int], ou
         told = f"{settings.drain_seconds:g} s, {writable} bytes; this one's is {state}"
         raise Invalid({where: f"a run whose state of training can be written in {told}"})
     needed = memory_bytes(spec, sum(rows.values()), columns, outputs, embeddings)
-    there = settings.max_memory_bytes or machine_memory()
+    # Each slot has its share of what the machine has, or the container and all groups around it allow.
+    there = settings.max_memory_bytes or limit() // settings.slots
     if needed > there:
         raise Invalid({where: f"a run that fits in {there} bytes of memory; this is estimated to need {needed}"})
     return needed
@@ -78,12 +77,3 @@ def _parameters(network: NetworkSpec, inputs: int, outputs: int) -> int:
     widths = [inputs, *(layer.units for layer in network.layers), outputs]
     normalizing = sum(NORMALIZING[layer.normalization] * layer.units for layer in network.layers)
     return sum((below + 1) * units for below, units in pairwise(widths)) + normalizing
-
-
-def machine_memory() -> int:
-    """What this machine has, or this container may use."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        return min(physical, int(_CGROUP_LIMIT.read_text()))
-    except (OSError, ValueError):  # no such limit: "max", or another kind of system
-        return physical

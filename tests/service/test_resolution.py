@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -280,3 +281,13 @@ def test_names_may_be_anything_a_header_may_hold(there: Caller) -> None:
     )
     found = dry(there, there.dataset(table), "y")
     assert found["spec"]["features"] == ["a.b", "Größe; DROP TABLE runs"]
+
+
+def test_each_slot_has_its_share_of_the_memory(new_caller, monkeypatch):
+    monkeypatch.setattr("service.resolution.capacity.limit", lambda: 400 << 20)
+    spec = {"target": "species", "network": {"layers": [{"units": 64}]}}
+    for slots, status in ((1, 200), (16, 422)):
+        caller = new_caller(slots=slots)
+        dataset = caller.dataset((Path(__file__).parents[2] / "examples" / "iris.csv").read_text())
+        answer = caller.client.post("/v1/runs?dry_run=true", json={"dataset": dataset, **spec})
+        assert answer.status_code == status, answer.text
