@@ -70,7 +70,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
 def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
     """Whether the failure is one: not where a valid request does not suit what there is."""
     status = response.status_code
-    if status == 412 and type(failure).__name__ in ("RejectedPositiveData", "AcceptedNegativeData"):
+    if status in (412, 413) and type(failure).__name__ in ("RejectedPositiveData", "AcceptedNegativeData"):
         return False  # nothing was done, whatever else was wrong
     sent = case.media_type or ""
     is_raw = bool(sent) and not sent.startswith("application/json")
