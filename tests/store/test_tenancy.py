@@ -43,6 +43,10 @@ READS = {
     "store.batch_predictions.page": lambda act, at: act(),
 }
 WRITES = {
+    "store.datasets.lock": lambda act, at: act(at["dataset"]),
+    "store.runs.lock": lambda act, at: act(at["run"]),
+    "store.models.lock": lambda act, at: act(at["model"]),
+    "store.batch_predictions.lock": lambda act, at: act(at["batch"]),
     "store.datasets.rename": lambda act, at: act(at["dataset"], "mine now"),
     "store.datasets.delete": lambda act, at: act(at["dataset"]),
     "store.networks.delete": lambda act, at: act(at["network"]),
@@ -66,6 +70,7 @@ ELSEWHERE = {
     "store.datasets.insert": "makes a row of one's own",
     "store.networks.insert": "makes a row of one's own",
     "store.keys.create": "makes a row of one's own",
+    "store.keys.set_bootstrap": "makes a row of one's own; test_keys.py",
     "store.members.create": "called by runs.insert with the run it has made",
     "store.chunks.write": "called by leases.record with the tenant that the fence answered",
     "store.owned.owned": "the condition itself",
