@@ -27,6 +27,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.routing import RequestRedirect
 
+from service.http_server.body import NotStored
 from store import errors as stored
 from store import inflow
 from store.belonging import WrongStore
@@ -180,6 +181,9 @@ def _problem_of(error: Exception) -> Problem | None:
             return Invalid({"file": allowed}, _sentence(str(error)), line=None, column=None)
         case stored.Full():
             return Full(_NO_ROOM)
+        case NotStored():
+            no_room = tells_of_no_room(error.error)
+            return Full(_NO_ROOM) if no_room else Unavailable("The body could not be stored. Try again.")
         case OSError() if tells_of_no_room(error):  # where the parts of a form wait to be read
             return Full(_NO_ROOM)
         case stored.BlobMissing():

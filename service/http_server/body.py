@@ -7,6 +7,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+class NotStored(Exception):
+    """A body could not be stored; `error` is the operating system's reason.
+
+    It is no OSError itself, for who reads a body takes those for a client that has gone away.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Body:
     """Bytes in their order. `add` and `take` belong to the event loop, `write` to a thread, `open` to the application.
 
@@ -56,11 +67,11 @@ class Body:
         return self._pieces[0]
 
     def open(self) -> BinaryIO:
-        """Return the whole body to be read. Raise the OSError that keeps its end from being written."""
+        """Return the whole body to be read. Raise NotStored where the disk did not take it."""
         if self.path is not None and self._pieces:
             self.write(self.take())
-            if self.error is not None:
-                raise self.error
+        if self.error is not None:
+            raise NotStored(self.error)
         content = self.content()
         if content is not None:
             return io.BytesIO(content)

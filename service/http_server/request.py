@@ -2,12 +2,12 @@
 
 import io
 import sys
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from service.http_server.body import Body
+from service.http_server.body import Body, NotStored
 
 Environ = dict[str, Any]
 
@@ -85,6 +85,12 @@ class Request:
         if method == "CONNECT":
             raise BadHead(405, "CONNECT is not possible here.")
 
+    def _stream(self) -> BinaryIO | io.RawIOBase:
+        try:
+            return self.body.open()
+        except NotStored as error:
+            return _Unread(error.error)
+
     def without_upgrade(self) -> bytes:
         """Return the head as it would be if no other protocol were offered."""
         lines = [b"%b %b HTTP/%b" % (self.method.encode("latin-1"), self.target, self.version.encode("latin-1"))]
@@ -98,7 +104,7 @@ class Request:
     def environ(self, server: tuple[str, str], client: str, *, is_refused: bool) -> Environ:
         """Return the WSGI environment (PEP 3333): with the whole body, or without where that is not wanted."""
         path, query, host = _parts_of(self.target)
-        stream = _Unread(self.body.error) if is_refused else self.body.open()
+        stream = _Unread(self.body.error) if is_refused else self._stream()
         found: Environ = {
             "REQUEST_METHOD": self.method,
             "SCRIPT_NAME": "",
@@ -140,7 +146,7 @@ class _Unread(io.RawIOBase):
         return True
 
     def readinto(self, _: Any) -> int:
-        raise self._error or RequestEntityTooLarge
+        raise NotStored(self._error) if self._error is not None else RequestEntityTooLarge()
 
 
 def _parts_of(target: bytes) -> tuple[str, str, str | None]:
