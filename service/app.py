@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+import threading
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -50,6 +51,7 @@ from store.tabular.import_processes import ImportProcesses, Limits
 # Requests answered at once by one process. Each `?wait=` holds one of any kind, an event stream has its own; what takes
 # long has threads of its own, so that much of it keeps nothing else waiting.
 _THREADS = {"any": 32, "probes": 2, "uploads": 8, "files": 2}
+_WARM_SECONDS = 1.5
 _PROBES = frozenset({"/readyz", "/v2/health/live", "/v2/health/ready"})
 _FILES = re.compile(r"/v1/(?:batch-predictions/[^/]+/result|runs/[^/]+/(?:weights|onnx|regions))")
 
@@ -124,7 +126,10 @@ def create_application(settings: Settings) -> Application:
     """The application with what the HTTP server asks of it beside. Raises Exposed, as `exposure.check` does."""
     app = create_app(settings)
     made: parts.Parts = app.extensions["learnd"]
-    import_processes.start()
+    # Ready before anybody has a table to send, and not in the way of what starts now.
+    warming = threading.Timer(_WARM_SECONDS, import_processes.start)
+    warming.daemon = True
+    warming.start()
     tempfile.tempdir = str(made.blobs.scratch)  # where a form's file waits: /tmp may be small, or memory
     made.blobs.sweep(ABANDONED_SECONDS)  # what died on this machine; the reconciler may be on another
     return Application(
