@@ -12,13 +12,12 @@ import httptools
 from service.http_server.body import Body
 from service.http_server.reply import Reply, head
 from service.http_server.request import BadHead, Request
+from service.http_server.sending import Sender
 
 if TYPE_CHECKING:
     from service.http_server.loop import Loop
 
 NEVER = float("inf")
-_SLICE = 256 << 10  # of an answer that is handed to the operating system at once
-_HIGH_WATER = 32 << 10  # of an answer that the system has not taken, at which no more is handed to it
 _NO_BODY = ("1", "204", "304")
 
 
@@ -32,11 +31,7 @@ class Connection(asyncio.Protocol):
         self._requests: deque[Request] = deque()
         self._coming: Request | None = None  # whose head or body comes in
         self._fault: BadHead | None = None
-        self._reply: Reply | None = None  # that is being sent
-        self._piece = memoryview(b"")  # of it, that the system has not been given yet
-        self._is_chunked = False
-        self._is_asking = False  # for the next piece, in a thread
-        self._is_paused = False  # the client takes nothing
+        self._sender = Sender(loop, self)
         self._is_waiting = False  # for a thread that has to do with a body that comes in
         self._is_reading = True
         self._buffered = 0  # bytes that the system had not taken when this was last looked at
@@ -53,7 +48,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        transport.set_write_buffer_limits(high=_HIGH_WATER)
+        self._sender.start(transport)
         peer = transport.get_extra_info("peername")
         self.client = peer[0] if isinstance(peer, tuple) else ""
         self.deadline = time.monotonic() + self._limits.head_seconds
@@ -66,16 +61,14 @@ class Connection(asyncio.Protocol):
         for request in self._requests:
             if not request.is_given or request.is_answered:
                 self._forget(request)
-        if self._reply is not None and not self._is_asking:
-            self._loop.in_thread(self._reply.close)
-        self._drop_piece()
+        self._sender.stop()
 
     def eof_received(self) -> bool:
         """Return whether the connection stays open for answers: a client may end its side after a whole request."""
         if self._coming is not None and not self._is_lingering and not self._coming.is_refused:
             self._refuse(BadHead(400, "The body, or the head, ended early."))
         self._has_ended = True
-        if self._reply is not None and self._reply.is_stream():
+        if self._sender.is_streaming():
             return False  # who reads a stream to its end has no reason to end its own side: it has gone away
         return not self._is_lingering and any(not each.is_answered for each in self._requests)
 
@@ -103,13 +96,12 @@ class Connection(asyncio.Protocol):
         self._set_reading()
 
     def pause_writing(self) -> None:
-        self._is_paused = True
+        self._sender.is_paused = True
         self._await_reader()
 
     def resume_writing(self) -> None:
-        self._is_paused = False
         self.deadline = NEVER
-        self._pump()
+        self._sender.resume()
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -292,13 +284,13 @@ class Connection(asyncio.Protocol):
             return
         more = [("Date", self._loop.date)]
         has_body = request.method != "HEAD" and not reply.status.startswith(_NO_BODY)
-        self._is_chunked = False
+        is_chunked = False
         told = {name.lower(): value.lower() for name, value in reply.headers if name.lower() == "connection"}
         if reply.length is None and has_body:
             if reply.rest is None:
                 more.append(("Content-Length", str(len(reply.first))))
             elif request.version == "1.1":
-                self._is_chunked = True
+                is_chunked = True
                 more.append(("Transfer-Encoding", "chunked"))
             else:
                 self._ends = True
@@ -310,61 +302,16 @@ class Connection(asyncio.Protocol):
         elif request.version == "1.0" and not told:
             more.append(("Connection", "keep-alive"))
         content = head(reply, more)
-        if not has_body:
-            if reply.rest is not None:
-                self._loop.in_thread(reply.close)
-            self._transport.write(content)
-            self._answered()
-        elif reply.rest is None and not self._is_chunked and len(reply.first) <= _SLICE:
-            self._transport.write(content + reply.first)
-            self._answered()
-        else:
-            self._transport.write(content)
-            self._reply = reply
-            self._put(reply.first)
-            reply.first = b""
-            self._pump()
-
-    def _put(self, piece: bytes) -> None:
-        if self._is_chunked and piece:
-            piece = b"%x\r\n%b\r\n" % (len(piece), piece)
-        self._piece = memoryview(piece)
-        self._loop.hold(len(piece))
-
-    def _drop_piece(self) -> None:
-        self._loop.hold(-len(self._piece))
-        self._piece = memoryview(b"")
-
-    def _pump(self) -> None:
-        """Hand the answer on as fast as the client takes it, and ask for more of it only then."""
-        while self._reply is not None and not self._is_paused and not self.is_lost and not self._is_asking:
-            if self._piece:
-                part, self._piece = self._piece[:_SLICE], self._piece[_SLICE:]
-                self._loop.hold(-len(part))
-                self._transport.write(part)
-            elif self._reply.rest is not None:
-                self._is_asking = True
-                self._loop.next_piece(self, self._requests[0], self._reply)
-            else:
-                if self._is_chunked:
-                    self._transport.write(b"0\r\n\r\n")
-                self._reply = None
-                self._answered()
-
-    def go_on(self, reply: Reply, piece: bytes | None, *, failed: bool) -> None:
-        """Take the next piece of the answer from the thread that made it; None after the last."""
-        self._is_asking = False
-        if self.is_lost:
+        if has_body:
+            self._sender.send(request, reply, content, is_chunked=is_chunked)
+            return
+        if reply.rest is not None:
             self._loop.in_thread(reply.close)
-        elif failed:
-            self._transport.abort()  # the client must see that this is not all
-        elif piece is not None:
-            self._put(piece)
-            self._pump()
-        else:
-            self._pump()
+        self._transport.write(content)
+        self.answered()
 
-    def _answered(self) -> None:
+    def answered(self) -> None:
+        """Go on once the whole answer was handed to the system."""
         request = self._requests[0]
         request.is_answered = True
         self._forget(request)
@@ -384,7 +331,7 @@ class Connection(asyncio.Protocol):
         self._fault = fault
         if self._is_lingering or self.is_lost:
             return
-        if self._reply is None and not any(each.is_given and not each.is_answered for each in self._requests):
+        if not self._sender.is_busy() and not any(each.is_given and not each.is_answered for each in self._requests):
             reply = self._loop.refusal(fault)
             more = [("Date", self._loop.date), ("Connection", "close"), ("Content-Length", str(len(reply.first)))]
             self._transport.write(head(reply, more) + reply.first)
@@ -419,7 +366,7 @@ class Connection(asyncio.Protocol):
 
     def is_stalled(self) -> bool:
         """Return whether it waits for its client to take an answer."""
-        return self._is_paused
+        return self._sender.is_paused
 
     def _await_reader(self) -> None:
         self._buffered = self._transport.get_write_buffer_size()
@@ -427,7 +374,7 @@ class Connection(asyncio.Protocol):
 
     def at_deadline(self) -> None:
         """Go on with a client that has done enough since the deadline was set; end any other."""
-        if self._is_paused:
+        if self._sender.is_paused:
             if self._transport.get_write_buffer_size() < self._buffered:
                 self._await_reader()
             else:

@@ -22,6 +22,7 @@ from service.http_server.limits import Limits
 from service.http_server.processes import BACKLOG
 from service.http_server.reply import Reply, Wsgi, call
 from service.http_server.request import BadHead, Environ, Request
+from service.http_server.sending import Sender
 
 log = logging.getLogger(__name__)
 
@@ -225,15 +226,15 @@ class Loop:
 
         self._of(request).run(answering)
 
-    def next_piece(self, connection: Connection, request: Request, reply: Reply) -> None:
-        """Ask the application for more of an answer; `connection.go_on` gets it."""
+    def next_piece(self, sender: Sender, request: Request, reply: Reply) -> None:
+        """Ask the application for more of an answer; `sender.go_on` gets it."""
 
         def asking() -> None:
             piece, failed = None, True
             try:
                 piece, failed = reply.next_piece(), False
             finally:
-                self._tell(lambda: connection.go_on(reply, piece, failed=failed))
+                self._tell(lambda: sender.go_on(reply, piece, failed=failed))
 
         self._of(request).run(asking)
 
