@@ -4,8 +4,9 @@ import re
 from contextlib import closing
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, make_url, text
 
 from store.database import Database
 from store.errors import Unavailable
@@ -37,6 +38,9 @@ def check(url: str) -> None:
 
     A database that is away is not asked: whatever waits for it finds its tables when it returns.
     """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
+        explain(None)
     try:
         with closing(Database(url)) as database, database.read() as tx:
             explain(revision(tx))

@@ -37,6 +37,13 @@ def test_tables_of_a_newer_version_are_not_touched(empty_url):
         upgrade(empty_url)
 
 
+def test_file_that_is_not_there_is_not_made(tmp_path):
+    file = tmp_path / "none" / "learnd.db"
+    with pytest.raises(schema.WrongSchema, match="no tables yet"):
+        schema.check(f"sqlite:///{file}")
+    assert not file.parent.exists()
+
+
 def test_database_that_is_away_is_waited_for_by_others():
     schema.check("postgresql+psycopg://nobody@127.0.0.1:1/none")
 
