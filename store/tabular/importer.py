@@ -196,10 +196,11 @@ def _hold_to(limits: Mapping[str, Any]) -> None:
 
 
 def _allow(limits: Mapping[str, Any], size: int) -> None:
-    """Limit the processor time to what a table of so many bytes may take."""
+    """Limit the processor time to what a table of so many bytes may take, if that is more than it may already."""
     seconds = int(limits["seconds"] + size * limits["seconds_per_byte"])
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if soft in (resource.RLIM_INFINITY, hard) or seconds > soft:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
 
 
 if __name__ == "__main__":

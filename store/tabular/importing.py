@@ -57,7 +57,15 @@ def import_table(
                 if format == "csv":
                     table = csv_table.load(connection, path, options, rewritten, max_columns)
                 elif format == "ndjson":
-                    table = ndjson_table.load(connection, path, options, rewritten, max_columns)
+                    table = ndjson_table.load(
+                        connection,
+                        path,
+                        options,
+                        rewritten,
+                        max_columns=max_columns,
+                        max_bytes=max_bytes,
+                        allow=allow,
+                    )
                 else:
                     table = parquet_table.load(
                         connection,

@@ -5,7 +5,7 @@ import csv
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,33 @@ _WORDS: dict[Kind, str] = {"boolean": "true or false", "number": "a number", "st
 
 
 def load(
-    connection: duckdb.DuckDBPyConnection, path: Path, options: ImportOptions, rewritten: Path, max_columns: int
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    options: ImportOptions,
+    rewritten: Path,
+    *,
+    max_columns: int,
+    max_bytes: int,
+    allow: Callable[[int], None],
 ) -> RawTable:
     """Makes the table `raw` of all keys, in the order met; an absent one is missing. Raises UnreadableTable."""
     missing = {"", *options.missing}
-    kinds, large = _survey(path, missing, max_columns)
+    kinds, large, rows = _survey(path, missing, max_columns)
+    # An empty object of three bytes is as many cells as there are keys in all the file.
+    if rows * len(kinds) * 8 > max_bytes:
+        raise UnreadableTable(f"the table takes more than {max_bytes} bytes in memory")
+    allow(rows * len(kinds) * len('"",'))
     names, warnings = settle_names(list(kinds))
+    places = {key: place for place, key in enumerate(kinds)}
+    empty = [""] * len(kinds)
     with rewritten.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow([f"c{place}" for place in range(len(kinds))])
         for _, record in _records(path):
-            writer.writerow([_cell(record.get(key), missing) for key in kinds])
+            row = empty.copy()
+            for key, value in record.items():
+                row[places[key]] = _cell(value, missing)
+            writer.writerow(row)
     columns = ", ".join(
         f"'c{place}': '{_type(kind, options.types.get(name), exact=key not in large)}'"
         for place, (name, (key, kind)) in enumerate(zip(names, kinds.items(), strict=True))
@@ -49,11 +65,13 @@ def load(
     return RawTable(names, tuple(kinds.values()), lambda row: _line_of(path, row), warnings)
 
 
-def _survey(path: Path, missing: set[str], max_columns: int) -> tuple[dict[str, Kind], set[str]]:
-    """The keys and what each holds, and those with whole numbers that a double would round."""
+def _survey(path: Path, missing: set[str], max_columns: int) -> tuple[dict[str, Kind], set[str], int]:
+    """The keys and what each holds, those with whole numbers that a double would round, and how many records."""
     kinds: dict[str, Kind | None] = {}
     large: set[str] = set()
+    rows = 0
     for line, record in _records(path):
+        rows += 1
         for key, value in record.items():
             kind = None if value is None or (type(value) is str and value in missing) else _kind(key, value, line)
             before = kinds.setdefault(key, kind)
@@ -68,7 +86,7 @@ def _survey(path: Path, missing: set[str], max_columns: int) -> tuple[dict[str, 
             raise UnreadableTable(f"more than {max_columns} columns", line=line)
     if not kinds:
         raise UnreadableTable("the file is empty: there is no column in it")
-    return {key: kind or "string" for key, kind in kinds.items()}, large
+    return {key: kind or "string" for key, kind in kinds.items()}, large, rows
 
 
 def _kind(key: str, value: Any, line: int) -> Kind:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from store.errors import UnreadableTable
-from store.tabular import ImportOptions
+from store.tabular import ImportOptions, import_table
 from store.tabular.import_processes import Crowded, ImportEnded, ImportProcesses, Limits
 from tests.functional.running import descendants
 from tests.service.callers import Caller
@@ -126,6 +126,16 @@ def test_wide_tables_take_no_more_time_than_they_may(caller: Caller, pytestconfi
     for content, media in wide:
         send(caller, content.encode(), media)
     assert nothing_left(caller)
+
+
+def test_empty_objects_are_counted_as_the_cells_that_they_are(tmp_path: Path) -> None:
+    keys = "{" + ",".join(f'"k{n}":1' for n in range(5_000)) + "}\n"
+    (tmp_path / "in").write_text(keys + "{}\n" * 100_000)
+    began = time.process_time()
+    with pytest.raises(UnreadableTable, match="more than 3000000000 bytes in memory"):
+        import_table(tmp_path / "in", "ndjson", ImportOptions(), tmp_path / "out", max_bytes=3_000_000_000)
+    assert time.process_time() - began < 2
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 def test_millions_of_empty_gzip_members_are_refused_soon(caller: Caller) -> None:
