@@ -81,7 +81,7 @@ def _written(read: Read, news: News, seq: int) -> Iterator[bytes]:
         try:
             news = _news(read, seq)
         except Unauthorized:
-            return  # whoever comes back is told why
+            return  # a client that comes back is told why
 
 
 def _news(read: Read, seq: int) -> News:

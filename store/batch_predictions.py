@@ -148,7 +148,7 @@ def waiting(tx: Connection) -> int:
 
 
 def end(tx: Connection, id: str, status: str, **columns: Any) -> None:
-    """Make it final, whoever held it, forget its parts and free their blobs."""
+    """Make it final whichever worker held it, forget its parts and free their blobs."""
     mine = batch_parts.c.batch_id == id
     blobs = list(tx.execute(select(batch_parts.c.blob).where(mine)).scalars())
     tx.execute(delete(batch_parts).where(mine))

@@ -33,7 +33,8 @@ class WrongStore(StoreError):
 def check(database: Database, blobs: Blobs, *, first: bool = False) -> bool:
     """Whether they belong together: False as long as a new database has no store. Raise WrongStore, Unavailable.
 
-    `first`: such a database gets this one. That is for whoever answers uploads; a worker may have been set up wrongly.
+    `first`: such a database gets this one. That is for processes that answer uploads; a worker may have been set up
+    wrongly.
     """
     if not blobs.belongs:
         try:

@@ -3,7 +3,7 @@
     put:     pin (a transaction) -> write the bytes -> name the key in a row, which ends the pin (a transaction)
     delete:  the transaction that deletes the last row writes the key to the outbox; `store/purging.py` does the rest
 
-Equal bytes share a key while that is alive. Once it is being deleted it is dead: whoever puts the same bytes gets a key
+Equal bytes share a key while that is alive. Once it is being deleted it is dead: a writer of the same bytes gets a key
 that was never used, so a deletion that arrives late harms nobody.
 """
 

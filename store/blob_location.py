@@ -21,7 +21,7 @@ _TRUE = ("1", "true", "yes", "on")
 
 
 class BadBlobUrl(StoreError):
-    """`LEARND_BLOB_URL` cannot be used; the message is for whoever set it."""
+    """`LEARND_BLOB_URL` cannot be used; the message is for the operator who set it."""
 
 
 def folder_of(url: str) -> Path | None:
@@ -43,7 +43,7 @@ def folder_of(url: str) -> Path | None:
 def remote_store(url: str, timeout_seconds: float) -> ObjectStore:
     """Return a client that gives up soon. Raise BadBlobUrl.
 
-    What fails at once is tried again; what hangs is not, past the first time-out: whoever asked is to be told in time.
+    What fails at once is tried again; what hangs is not, past the first time-out: the caller is to be told in time.
     """
     client: ClientConfig = {
         "timeout": timedelta(seconds=timeout_seconds),

@@ -64,7 +64,7 @@ class Blobs:
 
     @property
     def mark_place(self) -> str:
-        """Where its mark is, for whoever reads an error."""
+        """Where its mark is, for the reader of an error."""
         return _MARK if self._remote is not None else str(self._root / _MARK)
 
     def mark(self) -> str | None:

@@ -2,10 +2,11 @@
 
 1. In a transaction, with the ledger's row locked: is the key still needed? Then its deletion is forgotten. If not, the
    key is dead: nobody can pin or name it from now on.
-2. The bytes are deleted. Whoever dies here leaves a dead key in the outbox, and the next one goes on.
+2. The bytes are deleted. A process that dies here leaves a dead key in the outbox, and the next one goes on.
 3. In a transaction: the key is forgotten.
 
-A deletion waits for a while before it begins, so that whoever has just read the key from a row can read the bytes too.
+A deletion waits for a while before it begins, so that a reader that has just read the key from a row can read the
+bytes too.
 """
 
 from datetime import timedelta
@@ -26,7 +27,7 @@ from store.tables import blob_deletions, blob_pins, blobs
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 100
-_PINNED_SECONDS = 24 * 3600.0  # whoever has not named a blob by then has died
+_PINNED_SECONDS = 24 * 3600.0  # a writer that has not named a blob by then has died
 
 
 def purge(database: Database, store: Blobs, after_seconds: float) -> int:

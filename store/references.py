@@ -1,4 +1,4 @@
-"""Which blobs are still needed: named by a row, or pinned by whoever is putting them."""
+"""Which blobs are still needed: named by a row, or pinned by a process that is putting them."""
 
 from collections.abc import Iterable
 

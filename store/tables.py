@@ -357,7 +357,7 @@ blob_store = Table(
     metadata,
     Column("one", Integer, primary_key=True, autoincrement=False),
     _must("mark", Word),
-    _must("url", Text),  # as whoever saw it first called it
+    _must("url", Text),  # as the process that saw it first called it
     _must("is_marked", Boolean),
     _must("created_at", Moment),
 )

@@ -69,10 +69,10 @@ def create_worker(settings: Settings) -> Any:
         try:
             # Imported here, in the child, because it loads torch.
             slots.append(import_module("workers.slot").Slot(settings, drain, worker, parent))
-        except Exception:
+        except Exception:  # Celery would go on with a child that cannot work
             log.exception("a child could not start")
             time.sleep(_FAILED_START_SECONDS)
-            raise SystemExit(os.EX_SOFTWARE) from None  # Celery would go on with a child that cannot work
+            raise SystemExit(os.EX_SOFTWARE) from None
 
     def end_child(**_: Any) -> None:
         for slot in slots:

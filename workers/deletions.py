@@ -24,7 +24,7 @@ def delete_for_ever(settings: Settings, database: Database, blobs: Blobs) -> Non
         except Unavailable as reason:
             log.warning("nothing can be deleted while the store is away", reason=str(reason))
             time.sleep(_AWAY_SECONDS)
-        except Exception:
+        except Exception:  # the next look may succeed, and this thread is the only one that deletes
             log.exception("blobs could not be deleted")
             time.sleep(_AWAY_SECONDS)
         else:

@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         coming = self._coming
         if self._fault is None and coming is not None and not coming.has_head:
             coming.head_bytes += len(data)
-            self._check_head_size(coming)
+            self._fault = coming.excess(self._limits)
         if self._fault is not None:
             self._refuse(self._fault)
             return
@@ -111,8 +111,10 @@ class Connection(asyncio.Protocol):
                 request = self._requests.pop()
                 self._parser = httptools.HttpRequestParser(self)
                 self._feed(request.without_upgrade() + data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._fault = self._fault or _meaning(error)
+        except httptools.HttpParserCallbackError:
+            raise  # a mistake of ours
+        except httptools.HttpParserError:
+            self._fault = self._fault or BadHead(400, "The request could not be understood.")
 
     # What the parser tells.
 
@@ -134,9 +136,7 @@ class Connection(asyncio.Protocol):
             return
         request.headers.append((name.lower(), value))
         request.head_bytes += len(name) + len(value)
-        if len(request.headers) > self._limits.headers:
-            self._fault = self._fault or BadHead(431, f"A request has at most {self._limits.headers} headers.")
-        self._check_head_size(request)
+        self._fault = self._fault or request.excess(self._limits)
 
     def on_headers_complete(self) -> None:
         request = self._coming
@@ -177,11 +177,6 @@ class Connection(asyncio.Protocol):
                 self.deadline = NEVER
 
     # Receiving.
-
-    def _check_head_size(self, request: Request) -> None:
-        if request.head_bytes > self._limits.head_bytes:
-            limit = self._limits.head_bytes
-            self._fault = self._fault or BadHead(431, f"The request line and the headers have at most {limit} bytes.")
 
     def _move_body(self, request: Request) -> None:
         """Write what has come to a file where there is much of it; nothing more is read meanwhile."""
@@ -400,9 +395,3 @@ class Connection(asyncio.Protocol):
             self._ends, self.deadline = True, NEVER
         else:
             self._refuse(BadHead(408, "The body of the request came too slowly."))
-
-
-def _meaning(error: Exception) -> BadHead:
-    if isinstance(error, httptools.HttpParserCallbackError):
-        raise error  # a mistake of ours
-    return BadHead(400, "The request could not be understood.")

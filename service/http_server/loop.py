@@ -82,7 +82,7 @@ class Threads:
             work = self._work.get()
             try:
                 work()
-            except Exception:
+            except Exception:  # the thread serves the next request all the same
                 log.exception("a request was not answered")
             del work
             self._idle.release()
@@ -219,7 +219,7 @@ class Loop:
         def answering() -> None:
             try:
                 reply = call(self._application.wsgi, self._environ(connection, request))
-            except Exception:
+            except Exception:  # whatever it is, the client gets an answer, and the log the rest
                 log.exception("the application did not answer")
                 reply = self._application.refusal(500, "Something went wrong on our side.")
             self._tell(lambda: connection.send(request, reply))

@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from service.http_server.body import Body, NotStored
+from service.http_server.limits import Limits
 
 Environ = dict[str, Any]
 
@@ -65,6 +66,14 @@ class Request:
         self.is_refused = False  # its body is not wanted
         self.is_given = False  # to the application
         self.is_answered = False
+
+    def excess(self, limits: Limits) -> BadHead | None:
+        """Return what is wrong with a head that is too large; None for any other."""
+        if len(self.headers) > limits.headers:
+            return BadHead(431, f"A request has at most {limits.headers} headers.")
+        if self.head_bytes > limits.head_bytes:
+            return BadHead(431, f"The request line and the headers have at most {limits.head_bytes} bytes.")
+        return None
 
     def end_head(self, method: str, version: str, *, keep_alive: bool) -> None:
         """Take what the parser says at the end of the head. Raise BadHead."""

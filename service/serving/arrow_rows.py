@@ -89,7 +89,7 @@ def _check_texts(batches: Sequence[pa.RecordBatch]) -> None:
 
 
 def _lengths(texts: pa.Array) -> NDArray[np.int64]:
-    """Of each text, 0 of what is missing."""
+    """Return how many bytes each text has, 0 for a missing one."""
     if not pa.types.is_string_view(texts.type):
         return np.asarray(pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False), dtype=np.int64)
     views = np.frombuffer(texts.buffers()[1], "<i4").reshape(-1, 4)  # of which the first is the length
@@ -179,8 +179,9 @@ def _doubles(array: pa.Array) -> NDArray[np.float64]:
 
 
 def _coded(indices: pa.Array, values: pa.Array) -> CategoricalColumn:
-    """Of the values those that are used. A null that stands in the dictionary itself is an empty text, which means the
-    same.
+    """Return those of the values that are used.
+
+    A null that stands in the dictionary itself is an empty text, which means the same.
     """
     there = indices.is_valid().to_numpy(zero_copy_only=False)
     used, places = np.unique(_doubles(indices)[there].astype(np.int64), return_inverse=True)

@@ -107,7 +107,7 @@ class Wire:
         """Answer what was taken, together."""
         try:
             self._company.answer_together(taken)
-        except Exception:
+        except Exception:  # each is answered again in a thread, where its own error is told
             log.info("predictions are answered one by one", exc_info=True)
         return [None if asked.content is None else _reply(asked.content, asked.request_id) for asked in taken]
 

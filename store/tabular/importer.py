@@ -1,10 +1,10 @@
 """The process that imports tables: a parent that has everything loaded, and a child of it for each table.
 
-Whoever wants a table imported starts the parent once, with a socket as its only way in, and sends it one end of a new
-socket for each table. The child that is forked for it reads the job there, as one line of JSON, and answers in lines of
-JSON: one with each column, then one with the rest, or one with what was wrong. If the child dies or runs out of time,
-the parent says so in its place. When the sender closes its end, the child ends; without its sender the parent ends, and
-with the parent all children.
+A process that wants a table imported starts the parent once, with a socket as its only way in, and sends it one end
+of a new socket for each table. The child that is forked for it reads the job there, as one line of JSON, and answers
+in lines of JSON: one with each column, then one with the rest, or one with what was wrong. If the child dies or runs
+out of time, the parent says so in its place. When the sender closes its end, the child ends; without its sender the
+parent ends, and with the parent all children.
 """
 
 import gc
@@ -109,7 +109,7 @@ def _death(code: int) -> str:
 def _try_to_send(connection: socket.socket, message: Mapping[str, Any]) -> None:
     try:
         connection.sendall(b"\n" + json.dumps(message).encode() + b"\n")  # the child may have died within a line
-    except OSError:  # whoever asked is gone
+    except OSError:  # the process that asked is gone
         return
 
 
@@ -204,7 +204,7 @@ def _allow(limits: Mapping[str, Any], size: int) -> None:
 
 
 if __name__ == "__main__":
-    # Whoever stops the service stops the sender, and an import goes with it.
+    # A stop of the service stops the sender, and an import goes with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     serve(socket.socket(fileno=int(sys.argv[1])))

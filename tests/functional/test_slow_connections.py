@@ -32,7 +32,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def addresses(keyed: Service) -> dict[str, str]:
-    """Of a model's predictions, and of a result of some 10 MB."""
+    """Return the addresses of a model's predictions, and of a result of some 10 MB."""
     draw = random.Random(3)
     rows = "".join(f"{draw.random()},{draw.random()},{'ab'[draw.randrange(2)]}\n" for _ in range(200_000))
     dataset = keyed.upload(f"x,y,species\n{rows}".encode(), "large")

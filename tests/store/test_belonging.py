@@ -1,4 +1,4 @@
-"""A store of blobs belongs to one database, and whoever works has seen that it is the right one."""
+"""A store of blobs belongs to one database, and each process has seen that it is the right one."""
 
 import shutil
 import threading

@@ -50,7 +50,7 @@ def test_equal_bytes_share_a_key_until_the_last_row_is_gone(database, blobs):
     assert purge(database, blobs, 0.0) == 0
     assert blobs.get(key) == b"equal"
     delete(database, second)
-    assert purge(database, blobs, 3600.0) == 0, "whoever has read the key a moment ago can read the bytes"
+    assert purge(database, blobs, 3600.0) == 0, "a reader of the key a moment ago can read the bytes"
     assert purge(database, blobs, 0.0) == 1
     assert not blobs.exists(key)
     assert counted(database) == (0, 0, 0)
