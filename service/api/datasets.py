@@ -17,6 +17,7 @@ from store.tabular import read_rows
 
 resource = Resource("datasets", __name__, url_prefix="/v1/datasets", description="Immutable tables of examples")
 
+MOST_ROWS_BYTES = 8 << 20  # of the cells of one answer
 
 _DATASET = DatasetOut()
 
@@ -70,12 +71,22 @@ class Rows(MethodView):
     @resource.arguments(RowsQuery, location="query")
     @resource.response(200, RowsOut)
     def get(self, query: dict[str, Any], id: str) -> Response:
-        """Some rows of the table, in the file's order"""
+        """Some rows of the table, in the file's order: at most 8 MiB of cells, and at least one row"""
         with parts().database.read() as tx:
             found = datasets.get(tx, tenant(), id)
         assert found.blob is not None
-        rows = read_rows(parts().blobs.local_path(found.blob), query["limit"], query["offset"])
-        return answers.plain({"columns": [column["name"] for column in found.columns], "rows": rows})
+        path = parts().blobs.local_path(found.blob)
+        rows = read_rows(path, query["limit"], query["offset"], MOST_ROWS_BYTES)
+        end = query["offset"] + len(rows)
+        has_more = end < (found.rows or 0)
+        return answers.plain(
+            {
+                "columns": [column["name"] for column in found.columns],
+                "rows": rows,
+                "has_more": has_more,
+                "next_offset": end if has_more else None,
+            }
+        )
 
 
 def _tag(tx: Connection, id: str) -> str:

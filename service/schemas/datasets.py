@@ -93,7 +93,15 @@ class DatasetOut(Shown):
 class RowsOut(Shown):
     columns = fields.List(fields.String(), required=True)
     rows = fields.List(
-        fields.List(fields.Raw(metadata={"type": ["number", "string", "boolean", "null"]})), required=True
+        fields.List(fields.Raw(metadata={"type": ["number", "string", "boolean", "null"]})),
+        required=True,
+        metadata={"description": "Fewer than `limit` where their cells would take more than 8 MiB; at least one"},
+    )
+    has_more = fields.Boolean(required=True)
+    next_offset = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The `offset` of the row after these; null where there is none"},
     )
 
 

@@ -2,7 +2,8 @@
 """A stored table read back: some columns as arrays to learn from, or some rows as JSON to look at."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -10,10 +11,13 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from store.errors import Unavailable
 from store.tabular import files, sandbox
 from store.tabular.declarations import ColumnType, StoredColumn
 
 _AT_ONCE = 100
+# A cell as JSON with its comma, of a text without the text itself.
+_CELL_BYTES: dict[ColumnType, int] = {"numeric": 24, "boolean": 6, "datetime": 32, "categorical": 4, "text": 4}
 DESCRIPTION_KEY = "learnd"  # in the file's own metadata: the columns' real names and types
 
 
@@ -41,19 +45,56 @@ def read_columns(path: Path, names: Sequence[str]) -> dict[str, StoredColumn]:
         }
 
 
-def read_rows(path: Path, limit: int, offset: int) -> list[list[Any]]:
-    """Rows in the table's order, as JSON values: whole numbers stay so, times are RFC 3339, missing is None."""
+def read_rows(path: Path, limit: int, offset: int, most_bytes: int | None = None) -> list[list[Any]]:
+    """Rows in the table's order, as JSON values: whole numbers stay so, times are RFC 3339, missing is None.
+
+    Return fewer than `limit` where their cells would take more than `most_bytes` as JSON, but at least one. Raise
+    Unavailable where all who read now take more memory than they may.
+    """
     path = path.absolute()
-    with sandbox.reader(path) as connection:
+    with sandbox.reader(path) as connection, _memory_needed():
         found = described(connection, path)
+        if most_bytes is not None:
+            limit = _rows_within(connection, path, found, range(offset, offset + limit), most_bytes)
         times = [place for place, column in enumerate(found) if column["type"] == "datetime"]
         chosen = ", ".join(f"epoch_us(c{n})" if n in set(times) else f"c{n}" for n in range(len(found)))
-        query = f"SELECT {chosen} FROM {files.parquet(path)} LIMIT {int(limit)} OFFSET {int(offset)}"
+        query = f"SELECT {chosen} FROM {_stretch(path, limit, offset)}"
         rows = [list(row) for row in connection.execute(query).fetchall()]
     for row in rows:
         for place in times:
             row[place] = None if row[place] is None else rfc3339(row[place])
     return rows
+
+
+@contextmanager
+def _memory_needed() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise Unavailable("tables are read that take all the memory there is for it") from error
+
+
+def _rows_within(
+    connection: duckdb.DuckDBPyConnection, path: Path, columns: Sequence[Described], rows: range, most_bytes: int
+) -> int:
+    """Return how many of `rows` fit into so many bytes, at least 1.
+
+    Only the lengths of the texts come to Python, so that long ones are never there in more rows than are answered.
+    """
+    texts = [place for place, column in enumerate(columns) if column["type"] in ("categorical", "text")]
+    fixed = sum(_CELL_BYTES[column["type"]] for column in columns)
+    limit = max(1, min(len(rows), most_bytes // fixed))
+    if not texts:
+        return limit
+    lengths = ", ".join(f"strlen(c{place})" for place in texts)
+    query = f"SELECT coalesce(list_sum([{lengths}]), 0) FROM {_stretch(path, limit, rows.start)}"
+    taken = np.cumsum([fixed + int(length) for (length,) in connection.execute(query).fetchall()])
+    return max(1, int(np.searchsorted(taken, most_bytes, side="right")))
+
+
+def _stretch(path: Path, limit: int, offset: int) -> str:
+    within = f"file_row_number >= {int(offset)} AND file_row_number < {int(offset) + int(limit)}"
+    return f"{files.parquet(path, row_numbers=True)} WHERE {within}"
 
 
 def rfc3339(microseconds: int) -> str:

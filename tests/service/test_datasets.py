@@ -60,7 +60,7 @@ def test_a_table_comes_in_by_every_way(caller: Caller, tmp_path: Path, way: str)
     answer = caller.client.post("/v1/datasets", **sent)
     assert answer.status_code == 201, answer.text
     rows = caller.get(f"/v1/datasets/{answer.json['id']}/rows")
-    assert rows == {"columns": ["x", "y"], "rows": [[1, "a"], [2, "b"], [3, "a"]]}
+    assert (rows["columns"], rows["rows"]) == (["x", "y"], [[1, "a"], [2, "b"], [3, "a"]])
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,8 @@ def test_rows_are_read_by_pages(caller: Caller) -> None:
     address = f"/v1/datasets/{caller.dataset(TABLE)}/rows"
     assert caller.get(f"{address}?limit=1&offset=1")["rows"] == [[2, "b"]]
     assert caller.get(f"{address}?offset=3")["rows"] == []
+    assert caller.get(f"{address}?limit=2")["next_offset"] == 2
+    assert caller.get(f"{address}?limit=3")["next_offset"] is None
 
 
 def test_an_etag_spares_what_the_caller_has(caller: Caller) -> None:
