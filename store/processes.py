@@ -10,6 +10,7 @@ from typing import Any, Self
 _PROC = Path("/proc")
 _PR_SET_PDEATHSIG = 1
 PRIVATE_UMASK = 0o077
+BACKGROUND_NICENESS = 10  # of what computes for minutes beside processes that answer requests
 _DEAD = ("Z", "X", "x")  # a zombie holds its pid and nothing else
 
 

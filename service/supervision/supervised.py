@@ -18,7 +18,7 @@ class Supervised:
     """A command that should always be running. `deaths` counts since it last lived long.
 
     `socket` is a path on which it listens: one whose socket has vanished can be reached no more, and is started again.
-    `listener` is the number of a listening socket that it inherits.
+    `listener` is the number of a listening socket that it inherits. A `niceness` leaves the processor to others.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class Supervised:
         *,
         socket: Path | None = None,
         listener: int | None = None,
+        niceness: int = 0,
     ) -> None:
         self.name = name
         self.stop_seconds = stop_seconds
@@ -42,6 +43,7 @@ class Supervised:
         self._due_at = 0.0
         self._socket = socket
         self._was_reachable = False
+        self._niceness = niceness
         self._inherited = () if listener is None else (listener,)
 
     def tend(self) -> bool:
@@ -94,5 +96,10 @@ class Supervised:
             pass_fds=self._inherited,
             start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor, which stops everything in order
             # The supervisor has one thread, so running Python between fork and exec is sound here.
-            preexec_fn=partial(die_with_parent, parent=os.getpid()),  # noqa: PLW1509
+            preexec_fn=partial(_prepare, os.getpid(), self._niceness),  # noqa: PLW1509
         )
+
+
+def _prepare(parent: int, niceness: int) -> None:
+    die_with_parent(parent=parent)
+    os.nice(niceness)

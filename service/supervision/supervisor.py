@@ -23,6 +23,7 @@ from service.supervision.supervised import Supervised
 from store import belonging
 from store.durable import close_to_others
 from store.migrating import upgrade
+from store.processes import BACKGROUND_NICENESS
 from store.schema import WrongSchema
 from store.settings import Settings
 
@@ -77,7 +78,13 @@ def _own_parts(settings: Settings, listener: socket.socket) -> list[Supervised]:
     api = {**environment, server.LISTENER: str(listener.fileno())}
     return [
         Supervised("API", [*python, "service.server"], api, _API_STOP_SECONDS, listener=listener.fileno()),
-        Supervised("worker", [*python, "workers"], environment, settings.drain_seconds + _GRACE_SECONDS),
+        Supervised(
+            "worker",
+            [*python, "workers"],
+            environment,
+            settings.drain_seconds + _GRACE_SECONDS,
+            niceness=BACKGROUND_NICENESS,
+        ),
         Supervised("reconciler", [*python, "workers.reconciler"], environment, _GRACE_SECONDS),
     ]
 

@@ -27,7 +27,7 @@ from typing import Any
 import duckdb
 
 from store.errors import Full, UnreadableTable
-from store.processes import die_with_parent
+from store.processes import BACKGROUND_NICENESS, die_with_parent
 from store.tabular.declarations import ImportOptions
 from store.tabular.importing import import_table
 
@@ -132,6 +132,7 @@ def _load() -> None:
 
 def _child(connection: socket.socket) -> None:
     """Import one table, say what came of it, and end."""
+    os.nice(BACKGROUND_NICENESS)
     try:
         lines = connection.makefile("rb")
         job = json.loads(lines.readline())
