@@ -15,6 +15,7 @@ import pytest
 
 from service import access, strict_json
 from service.problems import Problem
+from service.serving import csv_rows
 from store import ids, models, pages
 from store.errors import BadCursor, UnreadableTable
 from store.tabular import ImportOptions, csv_dialect, csv_walk, import_table, naming, times
@@ -78,6 +79,16 @@ def imported(format: Any, above: str = "a,b\n1,", below: str = "\n2,3\n", **opti
     return run
 
 
+def predicted(*names: str, type: str, above: str, below: str = "") -> Callable[[str, Path], Any]:
+    """Rows of a prediction as CSV, of features with these names."""
+    inputs = [{"name": name, "type": type, "categories": ["x"]} for name in names]
+
+    def run(text: str, _folder: Path) -> Any:
+        return list(csv_rows.slices((above + text + below).encode(), inputs, 4_096, 100_000))
+
+    return run
+
+
 PARSERS: dict[str, Callable[[str, Path], Any]] = {
     "a number cell": lambda text, _: csv_dialect.is_number(text),
     "a number past a double": lambda text, _: csv_dialect._BEYOND_DOUBLE.fullmatch(text),
@@ -87,6 +98,11 @@ PARSERS: dict[str, Callable[[str, Path], Any]] = {
     "names": lambda text, _: naming.settle_names(text.split(",")[:10_000]),  # more columns are refused
     "a CSV cell": imported("csv"),
     "a CSV cell between spaces": imported("csv", "a b\n1 ", "\n2 3\n", delimiter=" "),
+    "a prediction's CSV": predicted("a", type="numeric", above=""),
+    "a prediction's rows of numbers": predicted("a", "b", type="numeric", above="a,b\n1,2\n1,", below="\n"),
+    "a prediction's rows of texts": predicted("a", "b", type="categorical", above="a,b\nx,x\nx,", below="\n"),
+    "a prediction's rows of times": predicted("a", "b", type="datetime", above="a,b\n2026-01-01,\n,", below="\n"),
+    "a prediction's rows of one column": predicted("a", type="categorical", above="a\n", below="\nx\n"),
     "a JSON line": imported("ndjson", '{"a":1,"b":"', '"}\n{"a":2,"b":"3"}\n'),
     "a JSON body": lambda text, _: strict_json.parse(text.encode()),
     "a large JSON body": lambda text, _: strict_json.parse_large(text.encode()),

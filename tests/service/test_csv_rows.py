@@ -87,3 +87,14 @@ def test_blank_line_of_several_columns_is_nothing() -> None:
     inputs = [{"name": "x", "type": "numeric"}, {"name": "y", "type": "numeric"}]
     (rows,) = csv_rows.slices(b"x,y\n1,2\n\n3,4\n", inputs, 100, 100)
     assert rows["x"].values.tolist() == [1, 3]
+
+
+def test_record_of_too_many_cells_is_refused_by_its_width() -> None:
+    inputs = [{"name": "x", "type": "categorical", "categories": ["a"]}]
+    with pytest.raises(Invalid) as refusal:
+        list(csv_rows.slices(b"x\na\n" + b"," * 500_000, inputs, 10, 10))
+    assert refusal.value.errors == {"instances.1": ["1 values, as the header has"]}
+    commas = "," * 30_000
+    body = f'x\n"a\n{commas}"\n'.encode()
+    ((table,),) = (list(csv_rows.slices(body, [{**inputs[0], "categories": [f"a\n{commas}"]}], 10, 10)),)
+    assert table["x"].codes.tolist() == [0]
