@@ -18,8 +18,11 @@ SCALINGS = ("standard", "robust", "none")
 
 MOST_EPOCHS = 100_000
 MOST_SEED = (1 << 63) - 1
-MOST_PRIORITY = 1_000_000
+MOST_PRIORITY = 100
 MOST_COLUMNS = 10_000
+
+
+_OF_PRIORITY = {"description": "Of the runs that wait, the one of highest priority is trained first; 0 if absent"}
 
 
 class Optimizer(StrictSchema):
@@ -205,7 +208,7 @@ class RunIn(StrictSchema):
     split_seed = Whole(at_least=0, at_most=MOST_SEED)
     device = Choice(("auto", "cpu", "cuda"))
     precision = Choice(("float32", "bfloat16"))
-    priority = Whole(at_least=-MOST_PRIORITY, at_most=MOST_PRIORITY)
+    priority = Whole(at_least=-MOST_PRIORITY, at_most=MOST_PRIORITY, metadata=_OF_PRIORITY)
     not_before = Time(allow_none=True)
     name = Text(allow_none=True)  # as in the resolved spec, which may be sent again as it is
     metadata = Labels()
@@ -214,4 +217,4 @@ class RunIn(StrictSchema):
 class RunChange(StrictSchema):
     name = Text()
     metadata = Labels()
-    priority = Whole(at_least=-MOST_PRIORITY, at_most=MOST_PRIORITY)
+    priority = Whole(at_least=-MOST_PRIORITY, at_most=MOST_PRIORITY, metadata=_OF_PRIORITY)

@@ -76,6 +76,7 @@ REQUESTS: list[tuple[Any, ...]] = [
     ("DELETE", "/v1/datasets/{iris}", None, 409, None, "still reads this dataset"),
     ("PATCH", "/v1/runs/{run}", {"status": "queued"}, 422, "status", "allowed: metadata, name, priority"),
     ("PATCH", "/v1/runs/{run}", {"priority": "high"}, 422, "priority", "a whole number"),
+    ("PATCH", "/v1/runs/{run}", {"priority": 101}, 422, "priority", "from -100 to 100"),
     ("PATCH", "/v1/datasets/{iris}", {}, 422, "name", "required"),
     ("PATCH", "/v1/datasets/{iris}", {"rows": 1}, 422, "rows", "allowed: name"),
     ("POST", "/v1/networks", {"name": "x"}, 422, "layers", "required"),

@@ -125,6 +125,8 @@ RUNS: list[tuple[dict[str, Any], str, str]] = [
     ({"device": "tpu"}, "device", "one of auto, cpu, cuda"),
     ({"precision": "float16"}, "precision", "float32"),
     ({"priority": 1.5}, "priority", "a whole number"),
+    ({"priority": 101}, "priority", "from -100 to 100"),
+    ({"priority": -101}, "priority", "from -100 to 100"),
     ({"not_before": "tomorrow"}, "not_before", "RFC 3339"),
     ({"not_before": "2026-13-01T00:00:00Z"}, "not_before", "RFC 3339"),
     ({"name": ""}, "name", "1 to 200"),

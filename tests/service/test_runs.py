@@ -181,7 +181,7 @@ def test_name_metadata_and_priority_may_change(caller: Caller, iris: str) -> Non
     dataset = caller.dataset(iris)
     first, second = caller.run(dataset), caller.run(dataset)
     assert caller.get(f"/v1/runs/{second['id']}")["queue_position"] == 1
-    change = {"name": "better", "metadata": {"a": "b"}, "priority": 5}
+    change = {"name": "better", "metadata": {"a": "b"}, "priority": 100}
     answer = caller.client.patch(f"/v1/runs/{second['id']}", json=change)
     assert answer.status_code == 200
     assert {key: answer.json[key] for key in change} == change
