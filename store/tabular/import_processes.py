@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from store.errors import Full, Unavailable, UnreadableTable
+from store.errors import Full, StoreError, Unavailable, UnreadableTable
 from store.tabular.declarations import Format, ImportedTable, ImportOptions
 from store.tabular.importer import SECONDS
 
@@ -35,6 +35,14 @@ class Crowded(Unavailable):
 
 class ImportEnded(Unavailable):
     """The process that made the import was ended from outside: by the kernel for want of memory, or by somebody."""
+
+
+class ImportFailed(StoreError):
+    """A mistake of this program, whatever the file was; `trace` is where, in the process that made the import."""
+
+    def __init__(self, trace: str) -> None:
+        super().__init__(f"the import failed:\n{trace}")
+        self.trace = trace
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class ImportProcesses:
     def run(self, path: Path, format: Format, options: ImportOptions, out: Path) -> ImportedTable:
         """Do as `import_table`; what was written beside `out` may stay if the import died.
 
-        Raise UnreadableTable, Full, Crowded, ImportEnded.
+        Raise UnreadableTable, Full, Crowded, ImportEnded, ImportFailed.
         """
         job = {
             "path": str(path.absolute()),
@@ -182,9 +190,11 @@ def _ended(message: dict[str, Any], columns: list[dict[str, Any]], job: dict[str
             raise UnreadableTable(reason)
         case {"full": reason}:
             raise Full(reason)
-        case {"failed": trace}:
-            log.error("an import failed in a way that was not foreseen", format=job["format"], trace=trace)
+        case {"broken": reason}:
+            log.warning("an import could not read its file", format=job["format"], reason=reason)
             raise UnreadableTable(f"the file could not be read: it is not a sound {job['format']} file")
+        case {"failed": trace}:
+            raise ImportFailed(trace)
         case {"died": "SIGKILL" | "SIGTERM"}:
             raise ImportEnded("the import process was killed")
         case {"died": death}:

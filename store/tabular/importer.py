@@ -36,6 +36,9 @@ SECONDS = struct.Struct("!d")  # that a child may take, sent along with its sock
 # twice in numpy beside it, and such a table took 2.8 GiB in all.
 _TIMES_MEMORY = 3
 _BASE_BYTES = 256 << 20
+# SQL of ours that does not hold, whatever the file.
+_OWN_MISTAKES = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.SyntaxException)
+_LONGEST_REASON = 300  # characters of what DuckDB says, for the log
 _FIRST_TO_BE_KILLED = "800"  # of 1000, should the machine run out of memory
 
 
@@ -174,7 +177,11 @@ def _answers(job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"full": str(error)}
     except MemoryError:
         yield {"unreadable": f"the table takes more than {limits['memory_bytes']} bytes of memory to read"}
-    except Exception:  # noqa: BLE001 - a file that we did not foresee; nothing else was given to this process
+    except _OWN_MISTAKES:
+        yield {"failed": traceback.format_exc()}
+    except duckdb.Error as error:  # DuckDB met bytes that it cannot read
+        yield {"broken": str(error).partition("\n")[0][:_LONGEST_REASON]}
+    except Exception:  # noqa: BLE001 - a mistake of ours, which the sender is not told as its own
         yield {"failed": traceback.format_exc()}
     else:
         yield from ({"column": column} for column in table.columns)

@@ -69,6 +69,8 @@ def _in_our_words() -> Iterator[None]:
         if tells_of_no_room(error):
             raise
         raise BrokenFooter(_reason(error)) from None
+    except (RuntimeError, UnicodeDecodeError) as error:  # so come the exceptions of its libraries, and broken names
+        raise BrokenFooter("its bytes are not those of a Parquet file") from error
 
 
 def _check_text(

@@ -198,3 +198,23 @@ def kill_children() -> None:
             and b"store.tabular.importer" in Path(f"/proc/{parent}/cmdline").read_bytes()
         ):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_import_that_fails_by_our_mistake_is_a_500(caller: Caller, tmp_path: Path) -> None:
+    assert caller.send("a,b\n1,x\n").status_code == 201
+    shown = caller.parts.blobs.scratch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(caller.parts.imports, "_limits", Limits(rows=10, columns=10, bytes="many"))  # type: ignore[arg-type]
+        answer = caller.send(b'{"a":1}\n', content_type="application/x-ndjson")
+    assert answer.status_code == 500
+    assert "errors" not in answer.json
+    assert list(shown.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"PAR1", b"PAR1" + b"\0" * 200 + b"PAR1", b"PAR1" + b"\xff" * 500 + b"PAR1"])
+def test_broken_parquet_leaves_no_trace_in_the_log(
+    caller: Caller, content: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert caller.send(content, content_type=PARQUET).status_code == 422
+    said = capfd.readouterr()
+    assert "Traceback" not in said.out + said.err

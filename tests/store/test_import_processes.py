@@ -13,7 +13,7 @@ import pytest
 
 from store.errors import UnreadableTable
 from store.tabular import ImportOptions, import_processes, import_table, read_rows
-from store.tabular.import_processes import ImportEnded, ImportProcesses, Limits
+from store.tabular.import_processes import ImportEnded, ImportFailed, ImportProcesses, Limits
 from tests.functional.running import alive, descendants, wait_for
 
 LIMITS = {"rows": 10**7, "columns": 1_000, "bytes": 1 << 30}
@@ -75,6 +75,13 @@ def test_more_memory_than_is_allowed_is_a_refusal(tmp_path):
     (tmp_path / "in").write_text("s,n\n" + "".join(f"the text of row {row},{row}\n" for row in range(200_000)))
     with pytest.raises(UnreadableTable, match="bytes of memory"):
         imports(memory_bytes=2 << 20).run(tmp_path / "in", "csv", ImportOptions(), tmp_path / "out")
+
+
+def test_mistake_of_ours_is_not_told_as_the_files(tmp_path):
+    (tmp_path / "in").write_text("a,b\n1,x\n")
+    with pytest.raises(ImportFailed, match="FileNotFoundError") as failure:
+        imports().run(tmp_path / "in", "csv", ImportOptions(), tmp_path / "no folder" / "out")
+    assert "Traceback" in failure.value.trace
 
 
 def test_what_takes_too_long_is_refused(tmp_path):
