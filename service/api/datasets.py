@@ -1,5 +1,6 @@
 """Datasets over HTTP."""
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Response
@@ -35,9 +36,10 @@ class Datasets(MethodView):
     @resource.arguments(PageQuery, location="query")
     @resource.response(200, DatasetPage)
     def get(self, query: dict[str, Any]) -> Any:
-        """List datasets, newest first"""
+        """List datasets, newest first; the categories of their columns are not shown here"""
         with parts().database.read() as tx:
-            return datasets.page(tx, tenant(), **query)
+            page = datasets.page(tx, tenant(), **query)
+        return replace(page, data=[_without_categories(dataset) for dataset in page.data])
 
 
 @resource.route("/<id('ds'):id>")
@@ -87,6 +89,11 @@ class Rows(MethodView):
                 "next_offset": end if has_more else None,
             }
         )
+
+
+def _without_categories(dataset: datasets.Dataset) -> datasets.Dataset:
+    columns = [{name: value for name, value in each.items() if name != "categories"} for each in dataset.columns]
+    return replace(dataset, columns=columns)
 
 
 def _tag(tx: Connection, id: str) -> str:

@@ -55,7 +55,11 @@ class ColumnOut(Shown):
     mean = fields.Float(allow_none=True)
     std = fields.Float(allow_none=True)
     integer = fields.Boolean(metadata={"description": "Of a numeric column: whether all its numbers are whole"})
-    categories = fields.List(fields.Nested(CategoryOut))
+    categories = fields.List(
+        fields.Nested(CategoryOut),
+        metadata={"description": "The commonest first, at most 100 and 16 KiB of them; not in lists of datasets"},
+    )
+    categories_cut = fields.Boolean(metadata={"description": "Whether the column has categories that are not listed"})
 
 
 class WarningOut(Shown):

@@ -22,6 +22,7 @@ from store.tabular.declarations import (
     warning,
 )
 from store.tabular.inference import Settled, settle
+from store.tabular.naming import check_lengths
 from store.tabular.profiling import profile
 from store.tabular.reading import DESCRIPTION_KEY, Described
 
@@ -90,6 +91,7 @@ def import_table(
 def _store(
     connection: duckdb.DuckDBPyConnection, table: RawTable, options: ImportOptions, out: Path, max_rows: int
 ) -> ImportedTable:
+    check_lengths(table.names)
     _check_types(table.names, options)
     (rows,) = connection.execute("SELECT count(*) FROM raw").fetchall()[0]
     if not rows:

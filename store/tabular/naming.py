@@ -3,8 +3,11 @@
 import re
 from collections.abc import Sequence
 
+from store.errors import UnreadableTable
 from store.tabular.declarations import warning
 
+LONGEST_NAME = 1_000  # characters
+LONGEST_NAMES = 400 << 10  # bytes of all: each run says which are its features
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 
 
@@ -38,3 +41,12 @@ def settle_names(given: Sequence[str]) -> tuple[tuple[str, ...], list[dict[str, 
             message = "control characters in the name, which no request could spell, are spaces now"
             warnings.append(warning(settled, "control_characters", message))
     return tuple(names), warnings
+
+
+def check_lengths(names: Sequence[str]) -> None:
+    """Raise UnreadableTable for a name that is too long, or names that are so together."""
+    for place, name in enumerate(names, start=1):
+        if len(name) > LONGEST_NAME:
+            raise UnreadableTable(f"the name of column {place} is longer than {LONGEST_NAME} characters")
+    if sum(len(name.encode()) for name in names) > LONGEST_NAMES:
+        raise UnreadableTable(f"the names of the columns take more than {LONGEST_NAMES} bytes")

@@ -18,6 +18,11 @@ from store.tabular.reading import rfc3339
 _CELLS_AT_ONCE = 4_000_000
 _CATEGORIES = 100
 _FEW = 1_000
+# What is listed of a column's categories as JSON: a dataset is read and shown with all of its columns' lists.
+_LISTED_BYTES = 16 << 10
+_LISTED_BYTES_OF_ALL = 2 << 20
+_LEAST_LISTED_BYTES = 200  # a boolean column's two are always listed
+_ENTRY_BYTES = 30  # of a category without its value
 
 
 def profile(
@@ -44,7 +49,24 @@ def profile(
             figures[place] = _of_histogram(histogram or {}, columns[place].type, rows)
     for place in set(others) - set(few):
         figures[place] = _of_many(connection, file, f"c{place}", columns[place], rows)
+    most = max(_LEAST_LISTED_BYTES, min(_LISTED_BYTES, _LISTED_BYTES_OF_ALL // max(1, len(others))))
+    for place in others:
+        _cut(figures[place], most)
     return [{"name": name, "type": columns[n].type, **figures[n]} for n, name in enumerate(names)]
+
+
+def _cut(figures: dict[str, Any], most: int) -> None:
+    """Keep the commonest categories that take at most so many bytes, and say whether there are others."""
+    if "categories" not in figures:
+        return
+    listed = figures["categories"]
+    taken, count = 0, 0
+    for each in listed:
+        taken += _ENTRY_BYTES + len(str(each["value"]).encode())
+        if taken > most:
+            break
+        count += 1
+    figures |= {"categories": listed[:count], "categories_cut": count < figures["distinct"]}
 
 
 def _of_numbers(column: Settled, values: NDArray[Any]) -> dict[str, Any]:
