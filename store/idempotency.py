@@ -1,5 +1,6 @@
 """Idempotency keys: reserved by a request while it works, completed in the transaction that creates, then replayed."""
 
+import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +13,8 @@ from store.errors import Conflict
 from store.moments import now
 from store.tables import idempotency_keys as table
 
+_LONG = 4_096  # bytes
+_DEFLATED = b"\0deflated\0"  # before what zlib wrote; no JSON begins so
 KEPT = timedelta(hours=25)  # at least 24 are promised
 
 
@@ -75,7 +78,7 @@ def reserve(
     row = tx.execute(select(table).where(_is(tenant, key))).one()
     if row.fingerprint != fingerprint:
         return Different()
-    return InFlight() if row.status is None else Answered(row.status, row.headers, row.body)
+    return InFlight() if row.status is None else Answered(row.status, row.headers, _unpacked(row.body))
 
 
 def complete(
@@ -83,7 +86,7 @@ def complete(
 ) -> None:
     """Keeps the answer, in the transaction of what it tells; Conflict, to roll that back, if the key is lost."""
     kept = update(table).where(_held(tenant, key, owner))
-    answer = {"status": status, "headers": headers, "body": body, "expires_at": now() + KEPT}
+    answer = {"status": status, "headers": headers, "body": _packed(body), "expires_at": now() + KEPT}
     if tx.execute(kept.values(**answer)).rowcount == 0:
         raise Conflict("another request with this Idempotency-Key took over")
 
@@ -96,6 +99,15 @@ def release(tx: Connection, tenant: str, key: str, owner: str) -> None:
 def forget(tx: Connection) -> int:
     """Deletes what has expired; how many."""
     return tx.execute(delete(table).where(table.c.expires_at <= now())).rowcount
+
+
+def _packed(body: bytes) -> bytes:
+    """Return the answer as it is stored: a long one deflated, since a run says its features twice."""
+    return _DEFLATED + zlib.compress(body, 1) if len(body) > _LONG else body
+
+
+def _unpacked(body: bytes) -> bytes:
+    return zlib.decompress(body.removeprefix(_DEFLATED)) if body.startswith(_DEFLATED) else body
 
 
 def _is(tenant: str, key: str) -> ColumnElement[bool]:

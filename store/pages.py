@@ -13,6 +13,7 @@ from store.errors import BadCursor
 from store.ids import is_id, prefix_of
 
 T = TypeVar("T")
+BYTES_OF_EACH = 16 << 10  # of a page: so many for each that it may have, and one thing at least
 PREFIXES = {"datasets": "ds", "networks": "net", "runs": "run", "batch_predictions": "bp"}
 
 
@@ -70,13 +71,19 @@ def newest_first(
 ) -> Page[T]:
     """What `read` makes of the rows of `query`, from the newest id down, or from below the cursor `after`.
 
-    Raise BadCursor for one of another list, whose ids have another prefix.
+    Fewer than `limit` where they are large. Raise BadCursor for one of another list, whose ids have another prefix.
     """
     if after is not None:
         (before,) = decode(after, str)
         if not is_id(before) or prefix_of(before) != PREFIXES[id.table.name]:
             raise BadCursor(after)
         query = query.where(id < before)
-    found = tx.execute(query.order_by(id.desc()).limit(limit + 1)).mappings().all()
-    page = of(found, limit, lambda row: (row["id"],))
-    return Page([read(row) for row in page.data], page.has_more, page.next)
+    found: list[RowMapping] = []
+    taken, has_more = 0, False
+    for row in tx.execute(query.order_by(id.desc()).limit(limit + 1)).mappings():
+        taken += len(orjson.dumps(list(row.values()), default=str))
+        has_more = len(found) == limit or (bool(found) and taken > limit * BYTES_OF_EACH)
+        if has_more:
+            break
+        found.append(row)
+    return Page([read(row) for row in found], has_more, encode(found[-1]["id"]) if has_more else None)

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from store.moments import Moment
+from store.packed_json import PackedJson
 
 metadata = MetaData(
     naming_convention={
@@ -118,7 +119,7 @@ runs = Table(
     _must("dataset_id", Id),
     Column("name", Text),
     _must("metadata", Json),
-    _must("spec", Json),
+    _must("spec", PackedJson()),
     _must("seed", BigInteger),
     _must("task", Word),
     _must("rows", Json),
@@ -141,7 +142,7 @@ runs = Table(
     Column("metrics", Json),
     Column("best", Json),
     Column("error", Json),
-    Column("receipt", Json),
+    Column("receipt", PackedJson()),
     Column("weights_blob", Key, index=True),
     Column("weights_sha256", Sha256),
     _must("created_at", Moment),
