@@ -4,6 +4,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -41,8 +42,10 @@ from service.serving.served import ServedModels
 from service.serving.versions import Versions
 from service.serving.wire import Wire
 from service.streaming import Streams
+from store.blob_copies import sweep_copies
 from store.blobs import Blobs
 from store.database import Database
+from store.errors import Unavailable
 from store.settings import Settings
 from store.sweeping import ABANDONED_SECONDS
 from store.tabular import import_processes
@@ -132,6 +135,8 @@ def create_application(settings: Settings) -> Application:
     warming.start()
     tempfile.tempdir = str(made.blobs.scratch)  # where a form's file waits: /tmp may be small, or memory
     made.blobs.sweep(ABANDONED_SECONDS)  # what died on this machine; the reconciler may be on another
+    with suppress(Unavailable):  # else at the next start
+        sweep_copies(made.database, made.blobs)
     return Application(
         wsgi=app,
         folder=made.blobs.scratch,

@@ -199,6 +199,17 @@ class Blobs:
                 pass
         path.unlink(missing_ok=True)
 
+    def copies(self) -> list[str]:
+        """Return the keys of the object store's blobs of which there are copies here; none of a folder's."""
+        if self._remote is None:
+            return []
+        return ["/".join(path.parts[-3:]) for path in self._root.glob("sha256/*/*")]
+
+    def drop_copy(self, key: str) -> None:
+        """Remove the copy of an object store's blob, if there is one; the blob stays, and may be fetched again."""
+        if self._remote is not None:
+            (self._root / _checked(key)).unlink(missing_ok=True)
+
     def sweep(self, older_than: float) -> int:
         """Remove what was last written over `older_than` seconds ago on its way in, left by processes that died.
 

@@ -25,7 +25,7 @@ from service.schemas.shapes import Nothing
 from service.serving import prediction
 from service.serving.answering import Options
 from service.waiting import when_changed
-from store import batch_predictions, datasets, models, runs
+from store import batch_predictions, blob_copies, datasets, models, runs
 from store.errors import NotFound
 from store.states import FINAL
 from store.tabular.answers import as_csv
@@ -105,7 +105,11 @@ class OneBatchPrediction(MethodView):
     def delete(self, id: str) -> Response:
         """Delete a batch prediction that is final, with its result"""
         with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
+            blob = batch_predictions.get(tx, tenant(), id).blob
             batch_predictions.remove(tx, tenant(), id)
+            unneeded = blob_copies.unneeded(tx, blob)
+        for key in unneeded:
+            parts().blobs.drop_copy(key)
         return Response(status=204)
 
 

@@ -13,7 +13,7 @@ from service.openapi import IDEMPOTENT, UPLOAD
 from service.parts import parts, tenant
 from service.schemas.datasets import DatasetChange, DatasetOut, DatasetPage, DatasetQuery, RowsOut, RowsQuery
 from service.schemas.pages import PageQuery
-from store import datasets
+from store import blob_copies, datasets
 from store.tabular import read_rows
 
 resource = Resource("datasets", __name__, url_prefix="/v1/datasets", description="Immutable tables of examples")
@@ -64,7 +64,11 @@ class Dataset(MethodView):
     def delete(self, id: str) -> Response:
         """Delete a dataset; 409 while a run that is not final reads it"""
         with parts().database.write() as tx, preconditions.upheld(lambda: _tag(tx, id)):
+            blob = datasets.get(tx, tenant(), id).blob
             datasets.delete(tx, tenant(), id)
+            unneeded = blob_copies.unneeded(tx, blob)
+        for key in unneeded:
+            parts().blobs.drop_copy(key)
         return Response(status=204)
 
 
