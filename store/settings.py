@@ -38,6 +38,7 @@ class Settings:
     max_members: int = 4_096
     max_parameters: int = 250_000_000
     max_memory_bytes: int = 0  # 0: what the machine has
+    max_run_seconds: float = 604_800.0
     max_streams: int = 32
     max_imports: int = 2
     max_served_models: int = 256

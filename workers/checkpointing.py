@@ -32,13 +32,14 @@ _TIMES_ITS_COST = 20  # at most about a twentieth of the time goes into saving
 @dataclass(frozen=True)
 class Saved:
     """Where training stands. `legs` counts the ends of earlier generations that lie behind it, patience renewed;
-    `exactness` are the classes it has been trained in so far, mostly one.
+    `exactness` are the classes it has been trained in so far, mostly one; `seconds` are those it took.
     """
 
     state: State | None = None
     figures: Figures = field(default_factory=Figures)
     legs: int = 0
     exactness: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
 class Checkpointing:
@@ -87,7 +88,13 @@ class Checkpointing:
 
 def _header(state: State, saved: Saved) -> dict[str, Any]:
     counters = dict(state.counters)
-    return {"format": FORMAT, "counters": counters, "legs": saved.legs, "exactness": list(saved.exactness)}
+    return {
+        "format": FORMAT,
+        "counters": counters,
+        "legs": saved.legs,
+        "exactness": list(saved.exactness),
+        "seconds": saved.seconds,
+    }
 
 
 def _tensors(state: State, figures: Figures) -> dict[str, np.ndarray]:
@@ -111,6 +118,7 @@ def _unpacked(content: bytes) -> Saved:
         figures=Figures(best=_by_series(parts["best"]), last=_by_series(parts["last"])),
         legs=header["legs"],
         exactness=tuple(header["exactness"]),
+        seconds=header.get("seconds", 0.0),  # none in those of before
     )
 
 

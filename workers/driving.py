@@ -32,6 +32,7 @@ from workers.ranking import Ranking
 from workers.reading import Tables, columns_of
 from workers.reporting import Reporter
 from workers.results import Making, Outcome
+from workers.time_limit import TimeLimit
 
 log = structlog.get_logger(__name__)
 
@@ -91,6 +92,7 @@ class _Attempt:
         """Until the fit is done or something else is asked for; how the run ends then."""
         experiment = self._prepared()
         self._saved = self.patiently(lambda: self._saving.newest(self._claim))
+        self._time = TimeLimit(self._claim.spec, self._place.settings.max_run_seconds, self._trained())
         epochs = max(member.epochs for member in experiment.members)
         ranking = Ranking(self._claim.spec, experiment.members)
         reporter = Reporter(epochs, len(experiment.members), ranking, figures=self._saved.figures)
@@ -111,9 +113,17 @@ class _Attempt:
             # An attempt that goes on after a crash stops no earlier than the one that was there when stop was asked.
             if pulse.epochs and self._heart.requested == "stop" and pulse.epoch >= self._claim.told_epoch:
                 break
+            if pulse.epoch >= self._claim.told_epoch and self._time.ends(pulse):
+                if not pulse.epoch:
+                    return self._told(reporter, pulse, self.failed(self._time.failure()))
+                break
             if self._saving.is_due() or self._proves_itself(pulse):
                 self._save(reporter, pulse)
         return self._finished(experiment, reporter, pulse)
+
+    def _trained(self) -> float:
+        """Return the seconds that the newest generation has trained; those of an earlier one do not count."""
+        return self._saved.seconds if self._saved.legs == len(self._claim.legs) else 0.0
 
     def _proves_itself(self, pulse: Pulse) -> bool:
         """Whether this is the first step beyond where a worker was lost: saved at once, it clears the run of the loss.
@@ -135,6 +145,7 @@ class _Attempt:
                 state = (yield from self._until(end, experiment, state)).snapshot()
             state = state.renewed()
             self._saved = replace(self._saved, legs=number + 1)
+            self._time.restart()
         yield from self._until(self._claim.last_epoch, experiment, state)
 
     def _until(self, end: int | None, experiment: Experiment, state: State | None) -> Generator[Pulse, None, Pulse]:
@@ -210,7 +221,10 @@ class _Attempt:
         reporter.written(report)
 
     def _put_checkpoint(self, reporter: Reporter, pulse: Pulse) -> Checkpoint:
-        return self._saving.put(pulse, replace(self._saved, figures=reporter.figures, exactness=self._exactness))
+        return self._saving.put(pulse, self._reached(reporter))
+
+    def _reached(self, reporter: Reporter) -> Saved:
+        return replace(self._saved, figures=reporter.figures, exactness=self._exactness, seconds=self._time.trained)
 
     @property
     def _exactness(self) -> tuple[str, ...]:
@@ -235,7 +249,7 @@ class _Attempt:
         checkpoint = self.patiently(lambda: self._put_checkpoint(reporter, pulse))
         run = self.patiently(self._run)
         made = Making(self._place.device, self._place.threads, self._exactness)
-        result = outcome.result(blob, checkpoint, run.warnings, made)
+        result = outcome.result(blob, checkpoint, [*run.warnings, *self._time.warnings(pulse.epoch)], made)
 
         def succeeded(tx: Connection) -> None:
             leases.record(tx, *self._held, replace(report, members=()))  # the result has them

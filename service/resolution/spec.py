@@ -89,6 +89,7 @@ def resolve(
         "not_before": as_text(asked["not_before"]) if asked.get("not_before") else None,
         "name": asked.get("name"),
         "metadata": asked.get("metadata", {}),
+        **{name: asked[name] for name in ("max_seconds",) if name in asked},  # not in receipts of before
     }
     outputs = _outputs(decision.task, names, facts)
     memory = capacity.check(spec, dataset, rows, outputs, settings)

@@ -19,6 +19,7 @@ SCALINGS = ("standard", "robust", "none")
 MOST_EPOCHS = 100_000
 MOST_SEED = (1 << 63) - 1
 MOST_PRIORITY = 100
+MOST_SECONDS = 366 * 24 * 3600
 MOST_COLUMNS = 10_000
 
 
@@ -208,6 +209,14 @@ class RunIn(StrictSchema):
     split_seed = Whole(at_least=0, at_most=MOST_SEED)
     device = Choice(("auto", "cpu", "cuda"))
     precision = Choice(("float32", "bfloat16"))
+    max_seconds = Whole(
+        at_least=1,
+        at_most=MOST_SECONDS,
+        metadata={
+            "description": "How long it may train, pauses not counted: after the epoch in which this passes it ends"
+            " with the best weights so far and the warning time_limit; it fails if no epoch has ended"
+        },
+    )
     priority = Whole(at_least=-MOST_PRIORITY, at_most=MOST_PRIORITY, metadata=_OF_PRIORITY)
     not_before = Time(allow_none=True)
     name = Text(allow_none=True)  # as in the resolved spec, which may be sent again as it is

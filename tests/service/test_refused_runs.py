@@ -125,6 +125,8 @@ RUNS: list[tuple[dict[str, Any], str, str]] = [
     ({"device": "tpu"}, "device", "one of auto, cpu, cuda"),
     ({"precision": "float16"}, "precision", "float32"),
     ({"priority": 1.5}, "priority", "a whole number"),
+    ({"max_seconds": 0}, "max_seconds", "from 1"),
+    ({"max_seconds": None}, "max_seconds", "a whole number"),
     ({"priority": 101}, "priority", "from -100 to 100"),
     ({"priority": -101}, "priority", "from -100 to 100"),
     ({"not_before": "tomorrow"}, "not_before", "RFC 3339"),

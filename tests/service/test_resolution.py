@@ -291,3 +291,9 @@ def test_each_slot_has_its_share_of_the_memory(new_caller, monkeypatch):
         dataset = caller.dataset((Path(__file__).parents[2] / "examples" / "iris.csv").read_text())
         answer = caller.client.post("/v1/runs?dry_run=true", json={"dataset": dataset, **spec})
         assert answer.status_code == status, answer.text
+
+
+def test_time_limit_is_in_the_spec_where_it_is_asked_for(there: Caller, iris: str) -> None:
+    id = there.dataset(iris)
+    assert there.run(id, max_seconds=60)["spec"]["max_seconds"] == 60
+    assert "max_seconds" not in there.run(id)["spec"]
