@@ -158,3 +158,16 @@ def test_a_migrated_folder_is_closed_to_others(tmp_path):
     subprocess.run(learnd, env=environment | {"LEARND_DATA_DIR": str(folder)}, check=True)
     assert folder.stat().st_mode & 0o777 == 0o700
     assert all(not file.stat().st_mode & 0o077 for file in folder.iterdir())
+
+
+def test_api_on_a_folder_without_a_database_says_only_that(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LEARND_")}
+    answer = subprocess.run(
+        [LEARND, "api"],
+        env=environment | {"LEARND_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    reason = "the database has no tables yet; make them: learnd migrate\n"
+    assert (answer.returncode, answer.stdout, answer.stderr) == (1, "", reason)
