@@ -20,8 +20,8 @@ from torch import Tensor
 from learning.layout import LayerLayout, Layout
 from learning.randomness import key, normal, uniform
 
-_MEMBERS_AT_ONCE = 32  # bounds the memory of the float64 numbers on their way
-_NUMBERS_AT_ONCE = 1 << 22
+MEMBERS_AT_ONCE = 32  # bounds the memory of the float64 numbers on their way
+NUMBERS_AT_ONCE = 1 << 22
 
 Keys = Sequence[tuple[int, int]]
 
@@ -74,7 +74,7 @@ def initial_weights(layout: Layout, seeds: Sequence[int], initialization: str, d
     """[K, P] with K = len(seeds), made on the CPU so that every device starts from the same; biases are zero."""
     draw = INITIALIZERS[initialization]
     flat = torch.zeros(len(seeds), layout.stride, dtype=dtype)
-    most = max(1, min(_MEMBERS_AT_ONCE, _NUMBERS_AT_ONCE // layout.stride))
+    most = max(1, min(MEMBERS_AT_ONCE, NUMBERS_AT_ONCE // layout.stride))
     for start in range(0, len(seeds), most):
         some = seeds[start : start + most]
         part = flat[start : start + most]

@@ -37,7 +37,7 @@ from learning.specs import EmbeddingSpec
 FARTHEST = 1e6
 # Numbers that are not scaled are held where a sum of their squares, as layer normalization takes it, is within float32.
 FARTHEST_UNSCALED = 1e15
-BLOCK = 65_536  # rows encoded at a time: bounds the float64 copies, and an elementwise operation does not mind
+BLOCK = 8_192  # rows encoded at a time: bounds the float64 copies, and an elementwise operation does not mind
 
 
 @dataclass(frozen=True)

@@ -150,8 +150,11 @@ class Target:
             return _logistic(logits)
         if self.task == "binary":
             return _logistic(torch.cat([-logits, logits], dim=1))
-        powers = torch.exp(logits - logits.amax(dim=1, keepdim=True))
-        return powers / halving_sum(powers, 1).unsqueeze(1)
+        # In place: of thousands of classes each copy is gigabytes.
+        if logits is outputs:
+            logits = logits.clone()
+        powers = logits.sub_(logits.amax(dim=1, keepdim=True)).exp_()
+        return powers.div_(halving_sum(powers, 1).unsqueeze(1))
 
     @cached_property
     def units(self) -> tuple[Any, Any]:

@@ -99,11 +99,13 @@ class Unseen:
 
     def baseline(self) -> Tensor:
         """[N, C or T]: the best answer that looks at no feature, as the train rows of each share's members give it."""
-        return torch.cat([self._baseline(share) for share in self.shares])
+        found = [self._baseline(share).expand(len(share.rows), -1) for share in self.shares]
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def _baseline(self, share: Share) -> Tensor:
+        """[1, C or T]"""
         folds = [(self.experiment.fold_of(member), member.loss) for member in share.members]
-        parts = [baseline(fold.target, loss, fold.train.targets, len(share.rows)) for fold, loss in folds]
+        parts = [baseline(fold.target, loss, fold.train.targets, 1) for fold, loss in folds]
         return halving_mean(torch.stack(parts), 0)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from learning.experiment import Experiment, prepare
 from learning.fitting import Pulse, State, fit
 from learning.schedule import FEWER_MEMBERS
+from learning.specs import columns_of
 from store import checkpoints, finishing, leases, out_of_memory, runs
 from store.blob_ledger import Pins
 from store.blobs import Blobs
@@ -29,7 +30,7 @@ from workers.failures import NON_FINITE, Failure, failure_of
 from workers.heartbeat import Heartbeat
 from workers.outlasting import AWAY_SECONDS, PATIENCE_SECONDS, Answer, outlast
 from workers.ranking import Ranking
-from workers.reading import Tables, columns_of
+from workers.reading import Tables
 from workers.reporting import Reporter
 from workers.results import Making, Outcome
 from workers.time_limit import TimeLimit
@@ -220,11 +221,11 @@ class _Attempt:
         self._pins.forget(checkpoint.blob)
         reporter.written(report)
 
-    def _put_checkpoint(self, reporter: Reporter, pulse: Pulse) -> Checkpoint:
-        return self._saving.put(pulse, self._reached(reporter))
-
-    def _reached(self, reporter: Reporter) -> Saved:
-        return replace(self._saved, figures=reporter.figures, exactness=self._exactness, seconds=self._time.trained)
+    def _put_checkpoint(self, reporter: Reporter, pulse: Pulse, seconds: float | None = None) -> Checkpoint:
+        """Store where the run stands. A last state has no `seconds`, so that equal runs have equal ones."""
+        told = self._time.trained if seconds is None else seconds
+        reached = replace(self._saved, figures=reporter.figures, exactness=self._exactness, seconds=told)
+        return self._saving.put(pulse, reached)
 
     @property
     def _exactness(self) -> tuple[str, ...]:
@@ -246,7 +247,7 @@ class _Attempt:
         outcome = Outcome(self._claim, experiment, pulse, reporter)
         file = outcome.weights_file()
         blob = self.patiently(lambda: self._pins.put(file))
-        checkpoint = self.patiently(lambda: self._put_checkpoint(reporter, pulse))
+        checkpoint = self.patiently(lambda: self._put_checkpoint(reporter, pulse, seconds=0.0))
         run = self.patiently(self._run)
         made = Making(self._place.device, self._place.threads, self._exactness)
         result = outcome.result(blob, checkpoint, [*run.warnings, *self._time.warnings(pulse.epoch)], made)

@@ -14,12 +14,12 @@ from learning.fitting import fit
 from learning.importance import MOST_ROWS, REPEATS, Shuffling
 from learning.keeping import Kept
 from learning.model import Model
+from learning.specs import columns_of
 from learning.unseen import Unseen, without_hidden_layers
 from store import weights
 from store.analysing import Claim
 from store.errors import BlobMissing
 from workers.driving import Place
-from workers.reading import columns_of
 
 _MOST_SECONDS = 60.0  # that shuffling may be expected to take
 _FEWEST_ROWS = 256  # however long these take

@@ -1,8 +1,7 @@
 """A stored table's columns as the tensors that learning starts from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from learning.columns import Column, Table, from_array
 from store.tabular import StoredColumn, read_columns
@@ -29,13 +28,6 @@ class Tables:
         if sum(stored.values.nbytes for stored in columns.values()) <= _KEPT_BYTES:
             self._kept = key, table
         return table
-
-
-def columns_of(spec: Mapping[str, Any]) -> list[str]:
-    """The columns that a run reads: of its resolved spec."""
-    target = spec["target"]
-    names = [*spec["features"], *([target] if isinstance(target, str) else target)]
-    return names + [name for name in (spec["sample_weight"], (spec["validation"] or {}).get("column")) if name]
 
 
 def column_of(stored: StoredColumn) -> Column:

@@ -7,8 +7,8 @@ from typing import Any
 
 from learning.categorical import UNITS
 from learning.datetimes import COURSES
-from learning.estimate import NORMALIZING, memory_bytes
-from learning.specs import EmbeddingSpec, NetworkSpec, members_of
+from learning.estimate import NORMALIZING, Rows, TableSize, memory_bytes
+from learning.specs import EmbeddingSpec, NetworkSpec, columns_of, members_of
 from learning.vocabulary import LIMIT, MOST
 from service.problems import Invalid
 from store.datasets import Dataset
@@ -16,7 +16,9 @@ from store.memory import limit
 from store.settings import Settings
 
 _WRITTEN_A_SECOND = 100 << 20  # bytes, which any disk that one would train on takes
-_FLOAT = 4  # bytes
+_FLOAT, _DOUBLE, _CODE = 4, 8, 4  # bytes
+_TEXT = 80  # bytes of a text beside those of its letters, where it stands in a tuple and a dictionary
+_COMMON, _SPARE = 8, 6  # a category of so many rows is among the train rows, for all but so many
 
 
 def check(spec: Mapping[str, Any], dataset: Dataset, rows: Mapping[str, int], outputs: int, settings: Settings) -> int:
@@ -38,12 +40,31 @@ def check(spec: Mapping[str, Any], dataset: Dataset, rows: Mapping[str, int], ou
     if state > writable:
         told = f"{settings.drain_seconds:g} s, {writable} bytes; this one's is {state}"
         raise Invalid({where: f"a run whose state of training can be written in {told}"})
-    needed = memory_bytes(spec, sum(rows.values()), columns, outputs, embeddings)
+    parts = Rows(rows["train"], rows["validation"], rows["test"])
+    needed = memory_bytes(spec, parts, columns, outputs, embeddings, table=_table_size(spec, dataset))
     # Each slot has its share of what the machine has, or the container and all groups around it allow.
     there = settings.max_memory_bytes or limit() // settings.slots
     if needed > there:
         raise Invalid({where: f"a run that fits in {there} bytes of memory; this is estimated to need {needed}"})
     return needed
+
+
+def _table_size(spec: Mapping[str, Any], dataset: Dataset) -> TableSize:
+    """Return how large the columns are that the run reads."""
+    columns = {column["name"]: column for column in dataset.columns}
+    read = [columns[name] for name in columns_of(spec)]
+    number = {"numeric": _DOUBLE, "datetime": _DOUBLE}
+    cells = sum(number.get(column["type"], _CODE) for column in read)
+    texts = sum(_text_bytes(column) for column in read if column["type"] == "categorical")
+    return TableSize(len(read), cells * (dataset.rows or 0), texts)
+
+
+def _text_bytes(column: Mapping[str, Any]) -> int:
+    """Return how much memory a column's categories take as texts."""
+    listed = column["categories"]
+    # Datasets of before that was counted have the commonest texts alone.
+    mean = sum(len(each["value"].encode()) for each in listed) / max(1, len(listed))
+    return int(column.get("text_bytes", mean * column["distinct"])) + _TEXT * int(column["distinct"])
 
 
 def encoded_columns(dataset: Dataset, features: list[str]) -> tuple[int, tuple[EmbeddingSpec, ...]]:
@@ -69,7 +90,9 @@ def _encoded(column: Mapping[str, Any]) -> tuple[int, EmbeddingSpec | None]:
     if distinct <= LIMIT:
         return one_hot, None
     # The train rows of a small table may have so few of them that they become one-hot after all.
-    return one_hot if distinct <= 2 * LIMIT else 0, EmbeddingSpec(min(distinct, MOST) + 1 + missing, UNITS)
+    common = sum(each["count"] >= _COMMON for each in column["categories"])
+    is_sure = distinct > 2 * LIMIT or common > LIMIT + _SPARE
+    return 0 if is_sure else one_hot, EmbeddingSpec(min(distinct, MOST) + 1 + missing, UNITS)
 
 
 def _parameters(network: NetworkSpec, inputs: int, outputs: int) -> int:

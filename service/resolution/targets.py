@@ -32,6 +32,7 @@ class TargetFacts:
     classes: int | None  # None: several columns, or more distinct numbers than can be classes
     constant: tuple[str, ...]  # the columns that have one value in all of them
     labels: frozenset[str] = frozenset()  # of the classes, as keys of JSON
+    label_bytes: int = 0  # of all classes' names together
     numeric: bool = False  # the classes are numbers
     # Of the column that says who is in which split: rows by word, of other words the first alone.
     words: Mapping[str, int] = field(default_factory=dict)
@@ -75,6 +76,7 @@ def _facts(names: Sequence[str], columns: Sequence[StoredColumn]) -> TargetFacts
         values = [known[code] for code in values]
     elif integral:
         values = [int(value) for value in values] if listed else values
+    labels = frozenset(class_key(value) for value in values) if listed else frozenset()
     return TargetFacts(
         rows=rows,
         dropped=len(present) - rows,
@@ -82,7 +84,8 @@ def _facts(names: Sequence[str], columns: Sequence[StoredColumn]) -> TargetFacts
         counts=integral and all(bool((values >= 0).all()) for values in used),
         classes=len(values) if listed else None,
         constant=tuple(name for name, values in zip(names, used, strict=True) if bool((values == values[:1]).all())),
-        labels=frozenset(class_key(value) for value in values) if listed else frozenset(),
+        labels=labels,
+        label_bytes=sum(len(label.encode()) for label in labels),
         numeric=known is None,
     )
 

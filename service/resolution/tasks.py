@@ -11,6 +11,7 @@ from service.schemas.run_spec import LOSSES
 
 MOST_NUMERIC_CLASSES = 20
 ROWS_FOR_EACH_NUMERIC_CLASS = 10
+MOST_LABEL_BYTES = 1 << 20  # predictions say all of them
 _MOST_NAMES_TOLD = 20
 
 # Every loss of the contract and the tasks it fits.
@@ -121,6 +122,9 @@ def _check_classes(task: str, facts: TargetFacts) -> None:
         raise Invalid({"target": "a column with fewer distinct values, to tell classes apart"})
     if facts.classes < 2:
         raise Invalid({"target": f"a column with at least 2 classes; this has {facts.classes}"})
+    if facts.label_bytes > MOST_LABEL_BYTES:
+        told = f"classes whose names take at most {MOST_LABEL_BYTES} bytes together; these take {facts.label_bytes}"
+        raise Invalid({"target": f"a column of {told}"})
     if task == "binary" and facts.classes > 2:
         raise Invalid({"task": f"multiclass, or auto: the target has {facts.classes} classes"})
 

@@ -60,6 +60,9 @@ class ColumnOut(Shown):
         metadata={"description": "The commonest first, at most 100 and 16 KiB of them; not in lists of datasets"},
     )
     categories_cut = fields.Boolean(metadata={"description": "Whether the column has categories that are not listed"})
+    text_bytes = fields.Integer(
+        metadata={"description": "Of a categorical column: how long its different texts are together, in UTF-8"}
+    )
 
 
 class WarningOut(Shown):

@@ -28,7 +28,10 @@ _ENTRY_BYTES = 30  # of a category without its value
 def profile(
     connection: duckdb.DuckDBPyConnection, stored: Path, names: Sequence[str], columns: Sequence[Settled], rows: int
 ) -> list[dict[str, Any]]:
-    """One object a column: name, type, missing, distinct, and by type min, max, mean, std, integer or categories."""
+    """Return an object for each column: name, type, missing, distinct, and what there is of its type.
+
+    Of numbers and times min and max, of numbers mean, std and integer too; of categories the commonest, and text_bytes.
+    """
     figures: dict[int, dict[str, Any]] = {}
     at_once = max(1, min(200, _CELLS_AT_ONCE // rows))
     numbers = [place for place, column in enumerate(columns) if column.type in ("numeric", "datetime")]
@@ -96,6 +99,8 @@ def _of_histogram(histogram: dict[Any, int], type: ColumnType, rows: int) -> dic
     if type != "text":
         commonest = sorted(histogram.items(), key=lambda entry: (-entry[1], entry[0]))[:_CATEGORIES]
         figures["categories"] = [{"value": value, "count": count} for value, count in commonest]
+    if type == "categorical":
+        figures["text_bytes"] = sum(len(value.encode()) for value in histogram)
     return figures
 
 
@@ -104,6 +109,8 @@ def _of_many(connection: duckdb.DuckDBPyConnection, file: str, c: str, column: S
     (present,) = connection.execute(f"SELECT count({c}) FROM {file}").fetchall()[0]
     figures: dict[str, Any] = {"missing": rows - present, "distinct": column.distinct}
     if column.type != "text":
+        lengths = f"SELECT sum(strlen({c})) FROM (SELECT DISTINCT {c} FROM {file})"
+        figures["text_bytes"] = int(connection.execute(lengths).fetchall()[0][0])
         commonest = (
             f"SELECT {c}, count(*) AS n FROM {file} WHERE {c} IS NOT NULL"
             f" GROUP BY {c} ORDER BY n DESC, {c} LIMIT {_CATEGORIES}"

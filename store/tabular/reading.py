@@ -2,7 +2,7 @@
 """A stored table read back: some columns as arrays to learn from, or some rows as JSON to look at."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
@@ -15,7 +15,8 @@ from store.errors import Unavailable
 from store.tabular import files, sandbox
 from store.tabular.declarations import ColumnType, StoredColumn
 
-_AT_ONCE = 100
+_LARGE_BYTES = 1 << 20  # of a file; DuckDB would keep more memory than its columns take
+_AT_ONCE = 8  # columns: reading takes half a MiB of buffers for each
 # A cell as JSON with its comma, of a text without the text itself.
 _CELL_BYTES: dict[ColumnType, int] = {"numeric": 24, "boolean": 6, "datetime": 32, "categorical": 4, "text": 4}
 DESCRIPTION_KEY = "learnd"  # in the file's own metadata: the columns' real names and types
@@ -30,19 +31,31 @@ class Described(TypedDict):
 def read_columns(path: Path, names: Sequence[str]) -> dict[str, StoredColumn]:
     """Columns by name, whole. Raises KeyError for a name that the table has not."""
     path = path.absolute()
-    with sandbox.reader(path) as connection:
+    with sandbox.reader(path, is_kept=path.stat().st_size < _LARGE_BYTES) as connection:
         places = {column["name"]: (place, column) for place, column in enumerate(described(connection, path))}
         wanted = {name: places[name] for name in names}
         if not wanted:
             return {}
-        coded = [place for place, column in wanted.values() if column["type"] in ("categorical", "text")]
-        categories = _categories(connection, path, coded)
-        chosen = ", ".join(_expression(f"c{place}", column["type"]) for place, column in wanted.values())
-        arrays = connection.execute(f"SELECT {chosen} FROM {files.parquet(path)}").fetchnumpy()
-        return {
-            name: _stored(column, arrays.pop(f"c{place}"), categories.get(place))
-            for name, (place, column) in wanted.items()
-        }
+        query = f"FROM {files.parquet(path)}"
+        read: dict[str, StoredColumn] = {}
+        for start in range(0, len(names), _AT_ONCE):
+            read |= _columns(connection, query, {name: wanted[name] for name in names[start : start + _AT_ONCE]})
+        return read
+
+
+def _columns(
+    connection: duckdb.DuckDBPyConnection, query: str, wanted: Mapping[str, tuple[int, Described]]
+) -> dict[str, StoredColumn]:
+    coded = [place for place, column in wanted.values() if column["type"] in ("categorical", "text")]
+    categories = {place: _categories(connection, query, place) for place in coded}
+    chosen = ", ".join(_expression(f"c{place}", column["type"]) for place, column in wanted.values())
+    arrays = connection.execute(f"SELECT {chosen} {query}").fetchnumpy()
+    for place in coded:
+        connection.execute(f"DROP TYPE c{place}")
+    return {
+        name: _stored(column, arrays.pop(f"c{place}"), categories.get(place))
+        for name, (place, column) in wanted.items()
+    }
 
 
 def read_rows(path: Path, limit: int, offset: int, most_bytes: int | None = None) -> list[list[Any]]:
@@ -109,16 +122,12 @@ def described(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Describ
     return found
 
 
-def _categories(connection: duckdb.DuckDBPyConnection, path: Path, places: Sequence[int]) -> dict[int, tuple[str, ...]]:
-    """Each column's strings by code point; and an enum type of them in DuckDB, named as the column."""
-    found: dict[int, tuple[str, ...]] = {}
-    for start in range(0, len(places), _AT_ONCE):
-        batch = places[start : start + _AT_ONCE]
-        chosen = ", ".join(f"coalesce(list_sort(list(DISTINCT c{n}) FILTER (c{n} IS NOT NULL)), [])" for n in batch)
-        (lists,) = connection.execute(f"SELECT {chosen} FROM {files.parquet(path)}").fetchall()
-        for place, strings in zip(batch, lists, strict=True):
-            found[place] = tuple(strings)
-            connection.execute(f"CREATE OR REPLACE TEMP TYPE c{place} AS ENUM ({', '.join(map(files.text, strings))})")
+def _categories(connection: duckdb.DuckDBPyConnection, query: str, place: int) -> tuple[str, ...]:
+    """Return a column's strings by code point, and make an enum type of them in DuckDB, named as the column."""
+    c = f"c{place}"
+    strings = f"SELECT DISTINCT {c} {query} WHERE {c} IS NOT NULL ORDER BY {c}"
+    found = tuple(connection.execute(strings).fetchnumpy()[c].tolist())
+    connection.execute(f"CREATE OR REPLACE TEMP TYPE {c} AS ENUM ({strings})")
     return found
 
 

@@ -4,7 +4,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import duckdb
@@ -31,13 +31,17 @@ def sandbox(files: Iterable[Path], scratch: Path, memory_bytes: int) -> Iterator
 
 
 @contextmanager
-def reader(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to read one stored table.
+def reader(file: Path, *, is_kept: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a connection to read one stored table.
 
     Starting DuckDB takes 10 ms, more than reading a small table, so an instance is kept for each folder of tables. It
-    may read nothing outside that folder.
+    may read nothing outside that folder. One that is not kept gives all its memory back.
     """
     allowed = plain(file).rsplit("/", 2)[0]  # blobs lie in <folder>/ab/cdef…
+    if not is_kept:
+        with closing(_started(allowed)) as connection:
+            yield connection
+        return
     key = (os.getpid(), allowed)  # a forked child must not touch its parent's
     with _lock:
         instance = _readers.pop(key, None) or _started(allowed)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.service.callers import Caller
 from tests.service.refusals import JSON, NO_ID, House
 
 MANY = {"layers": [{"units": 1}] * 65}
@@ -273,3 +274,13 @@ def test_every_mistake_is_told_at_once(house: House) -> None:
 def test_a_run_without_anything_says_what_is_required(house: House) -> None:
     answer = house.caller.client.post("/v1/runs", json={})
     assert answer.json["errors"] == {"dataset": ["required"], "target": ["required"]}
+
+
+def test_a_target_of_too_long_names_is_refused(caller: Caller) -> None:
+    def lines(classes: int, letters: int) -> str:
+        return "x,y\n" + "".join(f"{row},{row % classes}{'é' * letters}\n" for row in range(2 * classes))
+
+    refused = caller.ask(caller.dataset(lines(300, 2_000)), "y")
+    assert refused.status_code == 422
+    assert "at most 1048576 bytes together; these take 1200790" in refused.json["errors"]["target"][0]
+    assert caller.ask(caller.dataset(lines(300, 1_700)), "y").status_code == 202

@@ -284,7 +284,7 @@ def test_names_may_be_anything_a_header_may_hold(there: Caller) -> None:
 
 
 def test_each_slot_has_its_share_of_the_memory(new_caller, monkeypatch):
-    monkeypatch.setattr("service.resolution.capacity.limit", lambda: 400 << 20)
+    monkeypatch.setattr("service.resolution.capacity.limit", lambda: 200 << 20)
     spec = {"target": "species", "network": {"layers": [{"units": 64}]}}
     for slots, status in ((1, 200), (16, 422)):
         caller = new_caller(slots=slots)

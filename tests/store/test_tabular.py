@@ -65,6 +65,7 @@ def test_the_figures_of_iris_are_those_of_numpy(desk):
         "distinct": 3,
         "categories": [{"value": value, "count": 50} for value in ("setosa", "versicolor", "virginica")],
         "categories_cut": False,
+        "text_bytes": 25,
     }
 
 
