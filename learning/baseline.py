@@ -11,7 +11,7 @@ from torch import Tensor
 
 from learning.answers import truth_of
 from learning.quantiles import quantiles
-from learning.sums import halving_mean
+from learning.sums import halving_mean, in_units
 from learning.targets import Target
 
 
@@ -20,7 +20,8 @@ def baseline(target: Target, loss: str, train: Tensor, rows: int) -> Tensor:
     truth = truth_of(target, train)
     match target.task:
         case "regression":
-            answer = quantiles(truth, [0.5])[0] if loss == "absolute_error" else halving_mean(truth, 0)
+            near, unit = in_units(truth)  # a sum of numbers near the largest float64 is past it
+            answer = quantiles(truth, [0.5])[0] if loss == "absolute_error" else halving_mean(near, 0) * unit
             answer = torch.where((truth == truth[0]).all(0), truth[0], answer)  # a mean of equal numbers may be rounded
         case "multilabel":
             answer = truth.sum(0).double() / len(truth)

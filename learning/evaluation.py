@@ -13,7 +13,7 @@ from learning.metrics import per_epoch
 from learning.network import BLOCK_ROWS, Network, in_blocks
 from learning.targets import Target
 
-Values = dict[tuple[str, str], Tensor]  # (split, name) → [K] float32
+Values = dict[tuple[str, str], Tensor]  # (split, name) → [K]
 
 HELD_NUMBERS = 1 << 22  # of outputs held at a time: members are measured in groups
 BLOCKS_A_PIECE = 16
@@ -79,8 +79,9 @@ class Evaluation:
         examples = by.examples
         outputs = self.outputs.transpose(0, 1).flatten(1, 2)[:, : examples.rows, : self.layout.outputs]
         losses = self.loss.examples(outputs, examples.targets)
-        found = {"loss": mean_loss(losses, examples.weights)} | per_epoch(by.target, outputs, examples.targets)
-        return {("validation", name): value.float() for name, value in found.items()}
+        found = {"loss": mean_loss(losses, examples.weights).float()}
+        found |= per_epoch(by.target, outputs, examples.targets)
+        return {("validation", name): value for name, value in found.items()}
 
     def values(self) -> Values:
         """Each [K], once all pieces were run."""

@@ -45,7 +45,7 @@ class State:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """`values` by (split, name), each [K] float32 on the CPU; NaN for members that ended in an earlier epoch."""
+    """`values` by (split, name), each [K] float64 on the CPU; NaN for members that ended in an earlier epoch."""
 
     epoch: int
     steps: Tensor  # [K] int64: optimizer steps since the start of a member that has trained to the end of this epoch
@@ -214,7 +214,8 @@ class _Run:
             places = torch.tensor(stacked.group.places)
             steps[places] = stacked.steps(self.epoch)
             for name, numbers in own.items():
-                values.setdefault(name, torch.full((self.members_count,), torch.nan))[places] = numbers
+                values.setdefault(name, torch.full((self.members_count,), torch.nan, dtype=torch.float64))
+                values[name][places] = numbers.double()
         return EpochReport(self.epoch, steps, values)
 
 

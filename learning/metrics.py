@@ -10,7 +10,7 @@ from torch import Tensor
 from learning.answers import chosen, questions, truth_of
 from learning.losses import example_losses, mean_loss
 from learning.ranking import Ranking
-from learning.sums import halving_mean, halving_sum
+from learning.sums import halving_mean, halving_sum, in_units
 from learning.tally import Tally
 from learning.targets import Target
 
@@ -18,17 +18,25 @@ SMALLEST = torch.finfo(torch.float64).eps  # log_loss holds probabilities this f
 
 
 def per_epoch(target: Target, outputs: Tensor, encoded: Tensor) -> dict[str, Tensor]:
-    """What is told of each epoch, each [K] float32, of outputs [K, N, width] and N encoded targets.
+    """What is told of each epoch, each [K] float64 as `rounded`, of outputs [K, N, width] and N encoded targets.
 
     Classes: accuracy, of a multilabel target the share of rows in which every label is right. Regression: rmse, mae and
     r2, of several targets their plain mean.
     """
     if target.task == "regression":
-        return {name: value.float() for name, value in _regression(target, outputs, encoded).items()}
+        return {name: rounded(value) for name, value in _regression(target, outputs, encoded).items()}
     hits = target.choices(outputs) == truth_of(target, encoded)
     if target.task == "multilabel":
         hits = hits.all(-1)
-    return {"accuracy": (hits.sum(-1).double() / hits.shape[-1]).float()}
+    return {"accuracy": rounded(hits.sum(-1).double() / hits.shape[-1])}
+
+
+def rounded(values: Tensor) -> Tensor:
+    """Round float64 numbers to float32, in which metrics are kept; those past its range stay as they are."""
+    limits = torch.finfo(torch.float32)
+    size = values.abs()
+    is_within = (size == 0) | (size >= limits.tiny) & (size <= limits.max)
+    return torch.where(is_within, values.float().double(), values)
 
 
 def measure(
@@ -67,14 +75,15 @@ def of_numbers(values: Tensor, truth: Tensor) -> dict[str, Tensor]:
 
     r2 of a constant truth is 1 where e is zero, else 0; of a single row it is undefined.
     """
-    errors = values - truth
+    errors, unit = in_units(values - truth)
     squares = halving_sum(errors.square(), -2)
     count = len(truth)
-    found = {"rmse": (squares / count).sqrt(), "mae": halving_mean(errors.abs(), -2)}
+    found = {"rmse": (squares / count).sqrt() * unit, "mae": halving_mean(errors.abs(), -2) * unit}
     if count > 1:
-        spread = halving_sum((truth - halving_mean(truth, 0)).square(), 0)  # [T]
+        near, other = in_units(truth)
+        spread = halving_sum((near - halving_mean(near, 0)).square(), 0)  # [T]
         constant = (truth == truth[0]).all(dim=0)
-        found["r2"] = torch.where(constant, (squares == 0).double(), 1 - squares / spread)
+        found["r2"] = torch.where(constant, (squares == 0).double(), 1 - squares / spread * (unit / other).square())
     return found
 
 

@@ -23,3 +23,14 @@ def halving_sum(terms: Tensor, dim: int) -> Tensor:
 
 def halving_mean(terms: Tensor, dim: int) -> Tensor:
     return halving_sum(terms, dim) / terms.shape[dim]
+
+
+def in_units(numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Divide [..., N, T] by a power of two near the largest of each N, and return that too, [..., T].
+
+    The square of 1e200 is no float64. A division by a power of two is exact: of ordinary numbers no bit changes.
+    """
+    largest = numbers.abs().amax(-2)
+    exponent = torch.frexp(torch.where(largest.isfinite(), largest, 1.0)).exponent.double()
+    unit = torch.full_like(exponent, 2.0).pow(exponent.clamp(min=-1_000.0, max=1_000.0))
+    return numbers / unit.unsqueeze(-2), unit

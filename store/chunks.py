@@ -1,4 +1,7 @@
-"""How metrics are kept: float32 blocks [epochs, members] of a series, never a row per number.
+"""How metrics are kept: blocks [epochs, members] of a series, never a row per number.
+
+A block is of float32, to which nearly all metrics are rounded before. One in which a number is past it, as an error in
+the unit of a huge target, is of float64; a byte behind it tells the two apart.
 
 A worker writes what it has, in chunks of any length; they are merged into blocks that begin at fixed epochs, so an
 attempt that starts again overwrites its forerunner's blocks with the same values, however either was flushed. Where an
@@ -21,7 +24,8 @@ from store.tiers import Tier, open_tier, sealed_tier, tiers
 Series = tuple[str, str]  # split, name
 
 _UNKNOWN = -1  # the step of an epoch that nobody wrote
-_FLOAT = 4  # bytes
+_FLOAT, _DOUBLE = 4, 8  # bytes
+_OF_DOUBLES = b"\x08"
 _table = metric_chunks.c
 
 
@@ -33,7 +37,7 @@ class Chunk:
     name: str
     first_epoch: int
     steps: NDArray[np.int64]
-    values: NDArray[np.float32]
+    values: NDArray[np.float64]
 
     @property
     def epochs(self) -> range:
@@ -45,7 +49,7 @@ class Curves:
     """A series over some epochs and members: `steps` and `values` [E, M], a step below 0 where nothing is known."""
 
     steps: NDArray[np.int64]
-    values: NDArray[np.float32]
+    values: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def read(
             if (split, name) not in found:
                 found[split, name] = _unknown(epochs, members)
             curves = found[split, name]
-            block = np.frombuffer(values, dtype="<f4").reshape(-1, width)
+            block = _unpacked(values).reshape(-1, width)
             at, rows = _overlap(epochs, range(first_epoch, first_epoch + len(block)))
             to, columns = _overlap(members, range(first_member, first_member + width))
             counted = np.frombuffer(steps, dtype="<i8").reshape(len(block), -1)
@@ -119,7 +123,7 @@ def last_epochs(tx: Connection, place: Place) -> dict[Series, int]:
             newest, and_(*(_table[key] == newest.c[key] for key in ("split", "name", "first_epoch")))
         )
         for split, name, first_epoch, width, length in tx.execute(query.where(*first)):
-            last = first_epoch + length // (_FLOAT * width) - 1
+            last = first_epoch + length // ((_DOUBLE if length % _FLOAT else _FLOAT) * width) - 1
             found[split, name] = max(last, found.get((split, name), 0))
     return found
 
@@ -162,7 +166,7 @@ def _seal(tx: Connection, place: Place, before: int, numbers: int) -> None:
 
 def _unknown(epochs: range, members: range) -> Curves:
     shape = len(epochs), len(members)
-    return Curves(np.full(shape, _UNKNOWN, dtype=np.int64), np.full(shape, np.nan, dtype=np.float32))
+    return Curves(np.full(shape, _UNKNOWN, dtype=np.int64), np.full(shape, np.nan))
 
 
 def _overlap(one: range, other: range) -> tuple[slice, slice]:
@@ -190,8 +194,21 @@ def _rows(place: Place, tier: Tier, series: Series, epochs: range, curves: Curve
             "tenant_id": place.tenant,
             "members": len(members),
             "steps": steps.astype("<i8").tobytes(),
-            "values": curves.values[part].astype("<f4").tobytes(),
+            "values": _packed(curves.values[part]),
         }
+
+
+def _packed(values: NDArray[np.float64]) -> bytes:
+    with np.errstate(over="ignore", under="ignore"):
+        narrow = values.astype("<f4")
+    is_exact = np.array_equal(narrow.astype(np.float64), values, equal_nan=True)
+    return narrow.tobytes() if is_exact else values.astype("<f8").tobytes() + _OF_DOUBLES
+
+
+def _unpacked(values: bytes) -> NDArray[Any]:
+    if len(values) % _FLOAT:
+        return np.frombuffer(values, dtype="<f8", count=len(values) // _DOUBLE)
+    return np.frombuffer(values, dtype="<f4")
 
 
 def _put(tx: Connection, rows: Iterable[dict[str, Any]]) -> None:

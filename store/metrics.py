@@ -20,7 +20,7 @@ Row = dict[str, Any]
 Beyond = tuple[int, int, str, str]  # the epoch, member, split and name of the row before the page
 Points = NDArray[np.void]
 
-_POINT = np.dtype([("epoch", "i8"), ("member", "i8"), ("series", "i8"), ("step", "i8"), ("value", "f4")])
+_POINT = np.dtype([("epoch", "i8"), ("member", "i8"), ("series", "i8"), ("step", "i8"), ("value", "f8")])
 _AT_ONCE = 1_000_000  # numbers read before they are thinned
 
 

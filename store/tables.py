@@ -206,7 +206,7 @@ metric_chunks = Table(
     _same_tenant(),
     _must("members", Integer),
     _must("steps", LargeBinary),  # int64 [epochs, members], or [epochs, 1]; -1 where an epoch is not known
-    _must("values", LargeBinary),  # float32 [epochs, members], little-endian like the steps
+    _must("values", LargeBinary),  # [epochs, members] as `chunks` has them, little-endian like the steps
 )
 
 events = Table(

@@ -13,7 +13,7 @@ def stretch(epochs: int, points: int) -> int:
     return -(-epochs // ((points - 2) // 2))
 
 
-def extremes(values: NDArray[np.float32], shown: NDArray[np.bool_], each: int) -> NDArray[np.bool_]:
+def extremes(values: NDArray[np.float64], shown: NDArray[np.bool_], each: int) -> NDArray[np.bool_]:
     """Which of the `shown` values [E, K] to keep: the lowest and the highest in each `each` epochs of each curve.
 
     Of equal ones the first; of a stretch without any number its first epoch.
@@ -22,11 +22,11 @@ def extremes(values: NDArray[np.float32], shown: NDArray[np.bool_], each: int) -
     shape = (-(-length // each), each, curves)
     usable = np.zeros((shape[0] * each, curves), dtype=bool)
     usable[:length] = shown & ~np.isnan(values)
-    numbers = np.zeros(usable.shape, dtype=np.float32)
+    numbers = np.zeros(usable.shape)
     numbers[:length] = values
     keep = np.zeros(shape, dtype=bool)
     for nothing, find in ((np.inf, np.argmin), (-np.inf, np.argmax)):
-        found = find(np.where(usable, numbers, np.float32(nothing)).reshape(shape), axis=1, keepdims=True)
+        found = find(np.where(usable, numbers, nothing).reshape(shape), axis=1, keepdims=True)
         np.put_along_axis(keep, found, True, axis=1)
     kept: NDArray[np.bool_] = keep.reshape(usable.shape)[:length] & shown
     return kept

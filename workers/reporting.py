@@ -57,8 +57,9 @@ class Reporter:
         self._asked_at: float | None = None
         self._took = 0.0  # seconds, to put the last report together and write it
         self._waiting: list[EpochReport] = []
-        self._last: Values = figures.last if figures else {}
-        self._at_best = {series: values.clone() for series, values in figures.best.items()} if figures else {}
+        # Those that were saved by a version before this one are float32.
+        self._last: Values = {series: values.double() for series, values in figures.last.items()} if figures else {}
+        self._at_best = {series: values.double().clone() for series, values in figures.best.items()} if figures else {}
         self._begun = None if self._last else 0.0  # the share that was done before
 
     @property
@@ -137,7 +138,8 @@ class Reporter:
         for chunk in chunks:
             here = np.flatnonzero((epochs >= chunk.first_epoch) & (epochs < chunk.first_epoch + len(chunk.values)))
             values = from_numpy(chunk.values[epochs[here] - chunk.first_epoch, here])
-            kept = self._at_best.setdefault((chunk.split, chunk.name), torch.full((len(epochs),), torch.nan))
+            nothing = torch.full((len(epochs),), torch.nan, dtype=torch.float64)
+            kept = self._at_best.setdefault((chunk.split, chunk.name), nothing)
             kept[from_numpy(here)] = values
 
     def _progress(self, pulse: Pulse) -> dict[str, Any]:
@@ -175,13 +177,13 @@ def _chunks(reports: Sequence[EpochReport]) -> list[Chunk]:
         steps = steps[:, :1]
     # A series ends before the run where all who have it do: of folds, those of one row have no r2.
     every = dict.fromkeys(series for each in reports for series in each.values)
-    nothing = np.full(reports[0].steps.shape, np.nan, dtype=np.float32)
+    nothing = np.full(reports[0].steps.shape, np.nan)
     return [
         Chunk(
             *series,
             reports[0].epoch,
             steps,
-            np.stack([each.values[series].numpy() if series in each.values else nothing for each in reports]),
+            np.stack([each.values[series].double().numpy() if series in each.values else nothing for each in reports]),
         )
         for series in every
     ]

@@ -254,7 +254,11 @@ def flushes(draw):
 @given(flushes())
 def test_chunks_come_back_bit_for_bit_however_they_were_cut_and_repeated(sqlite_url, drawn):
     seed, epochs, members, attempts = drawn
-    values = np.random.default_rng(seed).integers(0, 2**32, (epochs, members), dtype=np.uint32).view(np.float32)
+    numbers = np.random.default_rng(seed)
+    values = numbers.normal(size=(epochs, members)).astype(np.float32).astype(np.float64)
+    values[numbers.random(values.shape) < 0.1] = np.nan
+    if seed % 3 == 0:  # past float32, in some of the blocks
+        values[numbers.random(values.shape) < 0.01] *= 1e200
     wide = members if seed % 2 else 1  # each member's own steps, or the same for all
     steps = np.arange(1, epochs + 1, dtype=np.int64)[:, None] * np.arange(1, wide + 1) * 2**33
     place = Place("tn_local", RUN, members)
@@ -278,7 +282,9 @@ def test_chunks_come_back_bit_for_bit_however_they_were_cut_and_repeated(sqlite_
     assert whole.values.tobytes() == values.tobytes()
     assert found["train", "r2"].values.tobytes() == (-values).tobytes()
     assert part["train", "loss"].values.tobytes() == values[epochs // 3 :, some.start : some.stop].tobytes()
-    assert max(sizes) <= max(64 * 1024, 4 * members), "small to rewrite"
+    assert max(sizes) <= 1 + 2 * max(64 * 1024, 4 * members), "small to rewrite"
+    if seed % 3:
+        assert max(sizes) <= max(64 * 1024, 4 * members), "ordinary numbers take four bytes"
 
 
 def test_what_is_complete_is_sealed_as_more_is_written_and_no_flush_moves_much(house, chunk):
