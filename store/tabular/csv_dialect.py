@@ -23,6 +23,8 @@ _SAMPLED_CELLS = 50_000
 # Every repetition is possessive: what it has taken it does not give back, so that a cell costs its length and no more.
 _NUMBER = re.compile(r"\s*+[+-]?+(?:\d++\.?+\d*+|\.\d++)(?:[eE][+-]?+\d++)?+\s*+", re.ASCII)
 _SAID = re.compile(r'"?[sS][eE][pP]=[^\r\n]{1,2}"?[\r\n]')  # as some spreadsheets begin a file
+_YEAR = re.compile(r"(?:19|20)\d\d", re.ASCII)
+_DIGITS = re.compile(r"\d++", re.ASCII)
 _BEYOND_DOUBLE = re.compile(r"\D*+\d{16,}+\D*+")  # a whole number that a double would round
 
 
@@ -63,7 +65,8 @@ def find_dialect(path: Path, options: ImportOptions) -> Dialect:
     missing = {"", *options.missing}
     header = _looks_like_header(first, rest, missing) if options.header is None else options.header
     below = rest if header else [first, *rest]
-    numbers = tuple(_all_numbers(_column(below, place), missing) for place in range(len(first)))
+    columns = [_column(below, place) for place in range(len(first))]
+    numbers = tuple(_all_numbers(cells, missing) and not _are_codes(cells, missing) for cells in columns)
     return Dialect(delimiter, spaced, header, tuple(first), numbers, starts_blank=head[:1] in ("\n", "\r"))
 
 
@@ -115,12 +118,44 @@ def _delimiter(head: str) -> str:
 
 
 def _looks_like_header(first: Sequence[str], rest: Sequence[Sequence[str]], missing: set[str]) -> bool:
-    """A text above a column of numbers makes a header (`id,2019,2020`); else a number in the first line makes none."""
+    """Tell whether the first line names the columns.
+
+    A text above a column of numbers makes a header (`id,2019,2020`), and so do years above other numbers, beside texts
+    that do not come again (`city,2020`). Else a number in the first line makes none.
+    """
     numbered = [is_number(cell) for cell in first]
     for place, cell in enumerate(first):
         if cell not in missing and not numbered[place] and _all_numbers(_column(rest, place), missing):
             return True
-    return not any(numbered)
+    return not any(numbered) or _names_years(first, rest, missing)
+
+
+def _names_years(first: Sequence[str], rest: Sequence[Sequence[str]], missing: set[str]) -> bool:
+    names_something = False
+    for place, cell in enumerate(first):
+        below = _column(rest, place)
+        if is_number(cell):
+            if not _is_year(cell) or not _all_numbers(below, missing) or any(map(_is_year, below)):
+                return False
+        elif not cell.strip() or cell in below:
+            return False
+        else:
+            names_something = True
+    return names_something
+
+
+def _is_year(cell: str) -> bool:
+    return _YEAR.fullmatch(cell.strip()) is not None
+
+
+def _are_codes(cells: Sequence[str], missing: set[str]) -> bool:
+    """Whether all are of digits, equally many, and begin with a zero, as postal codes do that are no numbers."""
+    present = [cell.strip() for cell in cells if cell not in missing]
+    return len({len(cell) for cell in present}) == 1 and all(_is_code(cell) for cell in present)
+
+
+def _is_code(cell: str) -> bool:
+    return len(cell) > 1 and cell[0] == "0" and _DIGITS.fullmatch(cell) is not None
 
 
 def _column(records: Sequence[Sequence[str]], place: int) -> list[str]:

@@ -7,8 +7,9 @@ different ones, and more than half as many as there are rows, they are text.
 """
 
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -28,6 +29,10 @@ from store.tabular.counting import (
 from store.tabular.declarations import EXACT, ColumnType, RawTable, warning
 
 _TYPE_NOUNS = {"numeric": "a finite number", "boolean": "true or false", "datetime": "a date or a time by ISO 8601"}
+_WRITTEN_NUMBERS = {
+    r"[-+]?[0-9]+,[0-9]+|[-+]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+": "a decimal comma",
+    r"[-+]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?": "commas between thousands",
+}
 _OTHER_TYPES: dict[str, ColumnType] = {"BIGINT": "numeric", "BOOLEAN": "boolean", "TIMESTAMP": "datetime"}
 
 
@@ -79,6 +84,10 @@ class _Column:
         return f"c{self.place}"
 
     @property
+    def name(self) -> str:
+        return self.table.names[self.place]
+
+    @property
     def read_from_text(self) -> bool:
         """Whether DuckDB made numbers of the cells, so that how they were written is lost."""
         return self.table.kinds[self.place] == "open" and self.raw == "DOUBLE"
@@ -105,12 +114,26 @@ class _Column:
             return self.datetime(counts)
         if counts.present and kind == "open":
             if counts.numbers == counts.present and counts.finite:
-                return self.numeric(counts)
+                return self.codes(counts) if self.holds_codes() else self.numeric(counts)
             if counts.booleans == counts.present:
                 return self.boolean(counts)
         if counts.present and counts.moments == counts.present:
             return self.datetime(counts)
         return self.strings(counts)
+
+    def holds_codes(self) -> bool:
+        """Whether every value is of digits, equally many, and begins with a zero."""
+        of_digits = (
+            f"bool_and(regexp_full_match({self.c}, '0[0-9]+')) AND min(strlen({self.c})) = max(strlen({self.c}))"
+        )
+        ((found,),) = self.connection.execute(f"SELECT {of_digits} FROM raw WHERE {self.c} IS NOT NULL").fetchall()
+        return bool(found)
+
+    def codes(self, counts: Texts) -> Settled:
+        """As texts, so that postal codes keep their zeros."""
+        message = "every value begins with a zero and is as long as the others: they are kept as codes, not as numbers"
+        self.warn("leading_zeros", f"{message}; to have numbers, upload with `types` {{{self.name!r}: 'numeric'}}")
+        return self.strings(replace(counts, numbers=0))
 
     def numeric(self, counts: Texts) -> Settled:
         if counts.finite < counts.present:
@@ -142,6 +165,8 @@ class _Column:
             words = f"lower({self.c}) IN ('true', 'false')"
             others = counts.present - counts.booleans
             self.warn_of_mixture("mixed_booleans", others, counts, words, "true or false")
+        self.warn_of_commas()
+        self.warn_of_accents()
         if counts.spaced:
             self.warn("surrounding_spaces", f"{counts.spaced} values begin or end with a space, which is kept")
         # Open texts that are all of one kind but not of it (all `inf`) were not counted with the strings.
@@ -176,6 +201,37 @@ class _Column:
             row, value = found
             message = f"{others} of {counts.present} values are not {noun} (the first is {value}, {self.where(row)})"
             self.warn(code, f"{message}; if they stand for no value, name them in `missing`")
+
+    def warn_of_commas(self) -> None:
+        """Warn that all values would be numbers, were they written with a point alone."""
+        if self.table.kinds[self.place] != "open":
+            return
+        first = self.connection.execute(f"SELECT {self.c} FROM raw WHERE {self.c} IS NOT NULL LIMIT 1").fetchall()
+        for pattern, noun in _WRITTEN_NUMBERS.items():
+            if not first or not re.fullmatch(pattern, first[0][0], re.ASCII):
+                continue
+            all_match = f"SELECT bool_and(regexp_full_match({self.c}, '{pattern}')) FROM raw"
+            if self.connection.execute(all_match).fetchall()[0][0]:
+                message = f"every value is a number written with {noun} (the first is {_shown(first[0][0])})"
+                self.warn("written_numbers", f"{message}: they are texts here; write 1234.5 to have numbers")
+                return
+
+    def warn_of_accents(self) -> None:
+        """Warn of texts that look alike and are spelled otherwise in Unicode, as composed and decomposed accents."""
+        ((plain,),) = self.connection.execute(
+            f"SELECT bool_and(strlen({self.c}) = length({self.c})) FROM raw"
+        ).fetchall()
+        if plain is not False:
+            return
+        alike = (
+            f"SELECT min({self.c}), max({self.c}) FROM raw WHERE {self.c} IS NOT NULL"
+            f" GROUP BY nfc_normalize({self.c}) HAVING count(DISTINCT {self.c}) > 1 LIMIT 1"
+        )
+        for one, other in self.connection.execute(alike).fetchall():
+            told = f"{one!a} and {other!a}"
+            self.warn(
+                "unicode_spellings", f"some values look alike and are spelled otherwise ({told}): they are kept apart"
+            )
 
     def warn(self, code: str, message: str) -> None:
         self.warnings.append(warning(self.table.names[self.place], code, message))

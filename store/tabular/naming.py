@@ -1,6 +1,7 @@
 """Column names: none empty, none twice, and a warning for each that had to change."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from store.errors import UnreadableTable
@@ -40,7 +41,19 @@ def settle_names(given: Sequence[str]) -> tuple[tuple[str, ...], list[dict[str, 
         if before != after and before.strip() != after.strip():
             message = "control characters in the name, which no request could spell, are spaces now"
             warnings.append(warning(settled, "control_characters", message))
-    return tuple(names), warnings
+    return tuple(names), [*warnings, *_alike(names)]
+
+
+def _alike(names: Sequence[str]) -> list[dict[str, str]]:
+    """Warn of names that look alike and are spelled otherwise in Unicode, as composed and decomposed accents."""
+    spelled: dict[str, str] = {}
+    found = []
+    for name in names:
+        other = spelled.setdefault(unicodedata.normalize("NFC", name), name)
+        if other != name:
+            message = f"looks like another column and is spelled otherwise ({name!a} and {other!a})"
+            found.append(warning(name, "unicode_spellings", message))
+    return found
 
 
 def check_lengths(names: Sequence[str]) -> None:

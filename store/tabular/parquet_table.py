@@ -11,7 +11,7 @@ import duckdb
 from store.durable import tells_of_no_room
 from store.errors import UnreadableTable
 from store.tabular import files
-from store.tabular.declarations import ImportOptions, Kind, RawTable
+from store.tabular.declarations import ImportOptions, Kind, RawTable, warning
 from store.tabular.naming import settle_names
 from store.tabular.parquet_footer import BrokenFooter, read_footer
 
@@ -56,7 +56,24 @@ def load(
             _check_text(connection, source, types, max_bytes // _TEXT_SHARE, allow)
         chosen = ", ".join(expression for expression, _ in columns)
         connection.execute(f"CREATE TABLE raw AS SELECT {chosen} FROM {source}")
+        times = [place for place, (_, kind) in enumerate(columns) if kind == "datetime"]
+        warnings += _endless_times(connection, source, names, times)
     return RawTable(names, tuple(kind for _, kind in columns), lambda _row: None, warnings)
+
+
+def _endless_times(
+    connection: duckdb.DuckDBPyConnection, source: str, names: Sequence[str], times: Sequence[int]
+) -> list[dict[str, str]]:
+    """Warn of the first and the last number that a time may be, which stand for no time: they are missing values."""
+    if not times:
+        return []
+    counted = ", ".join(f"count(*) FILTER (c{place} IS NOT NULL AND NOT isfinite(c{place}))" for place in times)
+    (counts,) = connection.execute(f"SELECT {counted} FROM {source}").fetchall()
+    return [
+        warning(names[place], "endless_times", f"{count} values are before or after all times: they are missing here")
+        for place, count in zip(times, counts, strict=True)
+        if count
+    ]
 
 
 @contextmanager
