@@ -53,4 +53,5 @@ def test_old_blocks_are_read_and_written_on(empty, count):
 
 
 def _read(tx, place, epochs):
-    return chunks.read(tx, place, range(1, epochs + 1), range(place.members))["train", "loss"].values.astype(np.float32).tobytes()
+    found = chunks.read(tx, place, range(1, epochs + 1), range(place.members))["train", "loss"]
+    return found.values.astype(np.float32).tobytes()
