@@ -19,7 +19,7 @@ from learning.losses import Loss
 from learning.randomness import key, permutations
 from learning.sums import halving_sum
 
-LONGEST_BLOCK = 512  # also the longest sum of a matrix product, see `network.CONTRACTION`
+LONGEST_BLOCK = 512  # also the longest sum of a matrix product, see `layers.CONTRACTION`
 GATHERED_NUMBERS = 1 << 18  # inputs gathered at a time: about what a processor's second cache holds
 
 

@@ -44,7 +44,7 @@ def mean_loss(losses: Tensor, weights: Tensor | None) -> Tensor:
 class Loss:
     """`examples` as above. `pad` makes targets into what `gradient` compares with, [..., padded T].
 
-    `gradient(z, t, mask, units, out)` writes ∂(one example's loss)/∂z for padded z into `out`, zero where `mask` is.
+    `gradient(z, t, mask, out)` writes ∂(one example's loss)/∂z for padded z into `out`, zero where `mask.ones` is.
     """
 
     examples: Callable[[Tensor, Tensor], Tensor]
