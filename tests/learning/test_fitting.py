@@ -23,7 +23,7 @@ def test_every_epoch_is_told_once_with_its_figures():
         assert set(report.values) == {("train", "loss")} | {
             ("validation", name) for name in ("loss", "rmse", "mae", "r2")
         }
-        assert all(value.shape == (3,) and value.dtype == torch.float32 for value in report.values.values())
+        assert all(value.shape == (3,) and value.dtype == torch.float64 for value in report.values.values())
 
 
 def test_classes_are_told_their_accuracy():

@@ -226,7 +226,7 @@ def test_what_is_told_of_an_epoch_is_what_is_measured_at_the_end(count):
     loss = {1: "squared_error", 2: "binary_cross_entropy"}.get(count, "cross_entropy")
     told, measured = per_epoch(target, outputs.unsqueeze(0), encoded), measure(target, loss, outputs, encoded)
     assert told.keys() == ({"rmse", "mae", "r2"} if count == 1 else {"accuracy"})
-    assert all(values.dtype == torch.float32 and values.shape == (1,) for values in told.values())
+    assert all(values.dtype == torch.float64 and values.shape == (1,) for values in told.values())
     assert {name: values.item() for name, values in told.items()} == {
         name: np.float32(measured[name]).item() for name in told
     }
