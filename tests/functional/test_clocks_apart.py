@@ -11,9 +11,9 @@ from tests.functional.running import IRIS, Service
 MODULES = ("service.server", "workers", "workers.reconciler")
 
 
-@pytest.mark.parametrize("shifts", [(0, 600, -600), (600, -600, 0), (-600, 0, 600)])
+@pytest.mark.parametrize("shifts", [(600, -600, 0), (0, 600, -600), (-600, 0, 600)])
 def test_runs_start_at_once_and_workers_are_listed(new_postgresql, tmp_path, shifts, pytestconfig):
-    if shifts[0] and not pytestconfig.getoption("--full"):
+    if shifts[0] < 600 and not pytestconfig.getoption("--full"):
         pytest.skip("one order of the clocks is enough for the short form")
     environment = {
         "PYTHONPATH": str(Path(__file__).parent / "clocks_apart"),
