@@ -14,7 +14,9 @@ from service.parts import parts, tenant
 from service.schemas.datasets import DatasetChange, DatasetOut, DatasetPage, DatasetQuery, RowsOut, RowsQuery
 from service.schemas.pages import PageQuery
 from store import blob_copies, datasets
-from store.tabular import read_rows
+from store.tabular import cut_categories, read_rows
+
+_LISTED_BYTES = 1 << 10  # of a column's categories, in a list
 
 resource = Resource("datasets", __name__, url_prefix="/v1/datasets", description="Immutable tables of examples")
 
@@ -36,10 +38,10 @@ class Datasets(MethodView):
     @resource.arguments(PageQuery, location="query")
     @resource.response(200, DatasetPage)
     def get(self, query: dict[str, Any]) -> Any:
-        """List datasets, newest first; the categories of their columns are not shown here"""
+        """List datasets, newest first; of a column's categories the commonest that take at most 1 KiB"""
         with parts().database.read() as tx:
             page = datasets.page(tx, tenant(), **query)
-        return replace(page, data=[_without_categories(dataset) for dataset in page.data])
+        return replace(page, data=[_shortened(dataset) for dataset in page.data])
 
 
 @resource.route("/<id('ds'):id>")
@@ -95,8 +97,10 @@ class Rows(MethodView):
         )
 
 
-def _without_categories(dataset: datasets.Dataset) -> datasets.Dataset:
-    columns = [{name: value for name, value in each.items() if name != "categories"} for each in dataset.columns]
+def _shortened(dataset: datasets.Dataset) -> datasets.Dataset:
+    columns = [{**column} for column in dataset.columns]
+    for column in columns:
+        cut_categories(column, _LISTED_BYTES)
     return replace(dataset, columns=columns)
 
 

@@ -57,7 +57,7 @@ class ColumnOut(Shown):
     integer = fields.Boolean(metadata={"description": "Of a numeric column: whether all its numbers are whole"})
     categories = fields.List(
         fields.Nested(CategoryOut),
-        metadata={"description": "The commonest first, at most 100 and 16 KiB of them; not in lists of datasets"},
+        metadata={"description": "The commonest first, at most 100 and 16 KiB of them, 1 KiB in lists of datasets"},
     )
     categories_cut = fields.Boolean(metadata={"description": "Whether the column has categories that are not listed"})
     text_bytes = fields.Integer(

@@ -6,6 +6,15 @@ DuckDB does the reading, shut in (`sandbox`); no caller's text ever becomes SQL,
 
 from store.tabular.declarations import ImportedTable, ImportOptions, StoredColumn
 from store.tabular.importing import import_table
+from store.tabular.profiling import cut_categories
 from store.tabular.reading import read_columns, read_rows
 
-__all__ = ["ImportOptions", "ImportedTable", "StoredColumn", "import_table", "read_columns", "read_rows"]
+__all__ = [
+    "ImportOptions",
+    "ImportedTable",
+    "StoredColumn",
+    "cut_categories",
+    "import_table",
+    "read_columns",
+    "read_rows",
+]

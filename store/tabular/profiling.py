@@ -54,11 +54,11 @@ def profile(
         figures[place] = _of_many(connection, file, f"c{place}", columns[place], rows)
     most = max(_LEAST_LISTED_BYTES, min(_LISTED_BYTES, _LISTED_BYTES_OF_ALL // max(1, len(others))))
     for place in others:
-        _cut(figures[place], most)
+        cut_categories(figures[place], most)
     return [{"name": name, "type": columns[n].type, **figures[n]} for n, name in enumerate(names)]
 
 
-def _cut(figures: dict[str, Any], most: int) -> None:
+def cut_categories(figures: dict[str, Any], most: int) -> None:
     """Keep the commonest categories that take at most so many bytes, and say whether there are others."""
     if "categories" not in figures:
         return

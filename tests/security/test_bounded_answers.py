@@ -57,7 +57,11 @@ def test_categories_of_a_column_are_listed_in_bounded_bytes(caller: Caller) -> N
     assert (long["distinct"], len(long["categories"]), long["categories_cut"]) == (90, 1, True)
     assert (len(boolean["categories"]), boolean["categories_cut"]) == (2, False)
     listed = caller.get("/v1/datasets")["data"][0]["columns"]
-    assert not any("categories" in column for column in listed)
+    short = next(column for column in listed if column["name"] == boolean["name"])
+    assert (short["categories"], short["categories_cut"]) == (boolean["categories"], False)
+    assert [column["categories_cut"] for column in listed if column["name"] == long["name"]] == [True]
+    sizes = [len(str(column.get("categories", []))) for column in listed]
+    assert max(sizes) < 2_000
 
 
 def test_names_of_columns_are_bounded(caller: Caller) -> None:
