@@ -41,7 +41,7 @@ FLOAT, DOUBLE = 4, 8  # bytes
 
 @dataclass(frozen=True)
 class TableSize:
-    """Of the columns that a run reads: how many, their bytes as arrays, and those of all their categories' texts."""
+    """How many columns a run reads, their bytes as arrays, and those of all their categories' texts."""
 
     columns: int
     bytes: int
@@ -75,9 +75,9 @@ def memory_bytes(
     table: TableSize | None = None,
     threads: int = 2,
 ) -> int:
-    """Of a resolved spec on rows of `inputs` encoded columns, indices included, with `outputs` output units.
+    """Return how much a resolved spec needs on rows of `inputs` encoded columns, indices included, for `outputs` units.
 
-    Counts what comes on top of an idle process. `inputs` may be an upper bound; at most `threads` chunks of members
+    It is what comes on top of an idle process. `inputs` may be an upper bound; at most `threads` chunks of members
     are computed at the same time. Without a `table` all columns are numbers.
     """
     phases = memory_phases(spec, rows, inputs, outputs, embeddings, table=table, threads=threads)
@@ -94,7 +94,7 @@ def memory_phases(
     table: TableSize | None = None,
     threads: int = 2,
 ) -> list[dict[str, int]]:
-    """The same in bytes: of each phase what is held, by what it is for."""
+    """Return the same in bytes: what each phase holds, by what it is for."""
     shapes: dict[tuple[Any, ...], list[MemberSpec]] = {}
     larger = (rows.train + rows.validation) % len(folds_of(spec))  # folds that validate a row more than the others
     for member in members_of(spec):

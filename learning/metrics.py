@@ -81,9 +81,10 @@ def of_numbers(values: Tensor, truth: Tensor) -> dict[str, Tensor]:
     found = {"rmse": (squares / count).sqrt() * unit, "mae": halving_mean(errors.abs(), -2) * unit}
     if count > 1:
         near, other = in_units(truth)
+        ratio = unit / other  # its square may be past float64
         spread = halving_sum((near - halving_mean(near, 0)).square(), 0)  # [T]
         constant = (truth == truth[0]).all(dim=0)
-        found["r2"] = torch.where(constant, (squares == 0).double(), 1 - squares / spread * (unit / other).square())
+        found["r2"] = torch.where(constant, (squares == 0).double(), 1 - squares / spread * ratio * ratio)
     return found
 
 

@@ -238,7 +238,7 @@ def _member(spec: Mapping[str, Any], index: int, overrides: Mapping[str, Any], f
 
 
 def columns_of(spec: Mapping[str, Any]) -> list[str]:
-    """The columns that a run reads: of its resolved spec."""
+    """Return the columns that a run reads, by its resolved spec."""
     target = spec["target"]
     names = [*spec["features"], *([target] if isinstance(target, str) else target)]
     return names + [name for name in (spec["sample_weight"], (spec["validation"] or {}).get("column")) if name]

@@ -15,7 +15,7 @@ CODE = "time_limit"
 
 
 class TimeLimit:
-    """Of one attempt; `trained` are the seconds that earlier ones took to come to where it begins."""
+    """The limit of one attempt; `trained` are the seconds that earlier ones took to come to where it begins."""
 
     def __init__(
         self, spec: Mapping[str, Any], most_seconds: float, trained: float, clock: Callable[[], float] = time.monotonic

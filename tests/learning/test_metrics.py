@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from learning.answers import answers_of
 from learning.columns import CategoricalColumn, NumericColumn
-from learning.metrics import measure, metrics_of, per_epoch
+from learning.metrics import measure, metrics_of, of_numbers, per_epoch
 from learning.targets import Target
 
 
@@ -238,3 +238,10 @@ def test_a_member_that_diverged_has_metrics_that_are_not_finite_and_harms_no_oth
     told = per_epoch(target, outputs, encoded)
     assert told["rmse"][0] == 0.0
     assert told["rmse"][1].isnan()
+
+
+@pytest.mark.parametrize("exponent", [-305, -160, 0, 160, 300])
+def test_what_is_right_in_every_row_explains_all_in_whatever_unit(exponent):
+    truth = torch.tensor([[1.0], [2.0], [5.0]], dtype=torch.float64) * 10.0**exponent
+    found = of_numbers(truth, truth)
+    assert {name: value.item() for name, value in found.items()} == {"rmse": 0.0, "mae": 0.0, "r2": 1.0}
